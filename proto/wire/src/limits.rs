@@ -1,0 +1,1 @@
+//! Limits on what a peer may make us hold, with their reasons.
