@@ -10,7 +10,7 @@ pub struct Namespace(pub SmallVec<[Bytes; 4]>);
 impl Namespace {
     /// Whether `self` is a field-wise prefix of `other` (equal counts).
     pub fn is_prefix_of(&self, other: &Namespace) -> bool {
-        other.0.len() >= self.0.len() && self.0 == other.0[..self.0.len()]
+        other.0.len() >= self.0.len() && self.0[..] == other.0[..self.0.len()]
     }
 }
 
