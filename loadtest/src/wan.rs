@@ -1,0 +1,20 @@
+//! An emulated wide-area link for UDP: delay, jitter, loss, rate, queue, duplication, reordering.
+//!
+//! [`Link`] is the pure model of one direction, on a clock the caller brings. [`Emulator`] is the
+//! thin shell: a thread that forwards real datagrams through two such links until it is dropped.
+
+mod batch;
+mod control;
+mod emulator;
+mod jitter;
+mod link;
+mod loss;
+mod params;
+mod sockets;
+mod stats;
+
+pub use control::{Command, CommandError, Direction};
+pub use emulator::{Emulator, EmulatorConfig};
+pub use link::Link;
+pub use params::{Change, Changes, LinkParams, ParamError};
+pub use stats::{LinkStats, Stats};

@@ -1,0 +1,66 @@
+//! Plain counters of an emulated link, as they are printed in JSON.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// Everything one emulator counts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stats {
+    /// Where datagrams are accepted.
+    pub listen: SocketAddr,
+    /// Where they are forwarded to.
+    pub target: SocketAddr,
+    /// The seed that makes losses and jitter repeatable.
+    pub seed: u64,
+    /// Seconds since the emulator started.
+    pub uptime_s: f64,
+    /// Client addresses that have a socket towards the target now.
+    pub clients: usize,
+    /// Datagrams of clients beyond the limit, never put on the link.
+    pub refused_clients: u64,
+    /// From clients to the target.
+    pub up: LinkStats,
+    /// From the target to clients.
+    pub down: LinkStats,
+}
+
+/// One direction. Sizes are UDP payload bytes, except in the queue, where headers count.
+///
+/// `in_packets + duplicated` is always `out_packets` plus all drops but `send_failed`, plus
+/// `queue_packets` and `flight_packets`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LinkStats {
+    /// Datagrams that arrived.
+    pub in_packets: u64,
+    /// Their bytes.
+    pub in_bytes: u64,
+    /// Datagrams that left, the later copies of duplicates included.
+    pub out_packets: u64,
+    /// Their bytes.
+    pub out_bytes: u64,
+    /// Lost at random on the line.
+    pub dropped_loss: u64,
+    /// Dropped at the tail of the full queue.
+    pub dropped_queue: u64,
+    /// Swallowed while the direction was a black hole.
+    pub dropped_blackhole: u64,
+    /// Dropped because the emulator itself holds too many bytes in flight.
+    pub dropped_flight: u64,
+    /// Had left the link, but the operating system refused to send them or their client was gone.
+    pub send_failed: u64,
+    /// Copies made.
+    pub duplicated: u64,
+    /// Datagrams held back for others to overtake.
+    pub reordered: u64,
+    /// Datagrams waiting for the line now.
+    pub queue_packets: u64,
+    /// Their bytes, headers included.
+    pub queue_bytes: u64,
+    /// The most bytes that ever waited.
+    pub queue_bytes_max: u64,
+    /// Datagrams on their way now.
+    pub flight_packets: u64,
+    /// Whether everything is being swallowed now.
+    pub blackhole: bool,
+}
