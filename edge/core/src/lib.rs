@@ -1,1 +1,36 @@
-//! Under construction.
+//! The MoQT relay, sans-IO.
+//!
+//! Everything a relay decides lives here: which tracks there are, what is cached, who gets which bytes on which stream,
+//! whom to ask for a track and when to give up. It opens no socket, reads no clock and rolls no dice: time and
+//! randomness are arguments. A shell feeds [`Relay`] with `handle_*`, then drains [`Relay::poll_delivery`] and
+//! [`Relay::poll_command`] and wakes it at [`Relay::poll_timeout`].
+
+mod cache;
+mod command;
+mod config;
+mod congestion;
+mod counters;
+mod datagram;
+mod fanout;
+mod filter;
+mod id;
+mod ingest;
+mod namespace;
+mod publish;
+mod relay;
+mod request;
+mod routing;
+mod session;
+mod subgroup;
+mod subscribe;
+mod subscription;
+mod timer;
+mod track;
+mod upstream;
+
+pub use command::{Body, Command, Delivery, End, Opening, Outgoing};
+pub use config::Config;
+pub use counters::{Counters, DropReason};
+pub use id::{InStreamId, OutRequestId, OutStreamId, SessionId, SubscriptionId, TrackId};
+pub use relay::Relay;
+pub use session::{Peer, Permissions, Role};

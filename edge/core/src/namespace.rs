@@ -1,0 +1,209 @@
+//! Announcements: which peers publish under which namespaces, and what neighbours are told of it.
+
+use crate::Command;
+use crate::id::{InRequest, OutRequestId, SessionId};
+use crate::relay::Relay;
+use crate::session::{Asked, Incoming, Role};
+use meridian_wire::control::{NamespaceRequest, RequestOk};
+use meridian_wire::{Message, Namespace, Parameters, RequestErrorCode, ResetCode};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::time::Instant;
+
+#[derive(Debug, Default)]
+pub(crate) struct Namespaces {
+    /// How many announcements or tracks each session has there.
+    announcers: FxHashMap<Namespace, SmallVec<[(SessionId, u32); 2]>>,
+    /// What was announced to which neighbour.
+    told: FxHashMap<(SessionId, Namespace), OutRequestId>,
+}
+
+impl Namespaces {
+    /// Sessions that announced `namespace` or a prefix of it; each once for every prefix.
+    pub(crate) fn announcers_of(&self, namespace: &Namespace) -> impl Iterator<Item = SessionId> {
+        let mut found: SmallVec<[SessionId; 4]> = SmallVec::new();
+        for len in 0..=namespace.0.len() {
+            let prefix = Namespace(namespace.0[..len].into());
+            for (session, _) in self.announcers.get(&prefix).into_iter().flatten() {
+                if !found.contains(session) {
+                    found.push(*session);
+                }
+            }
+        }
+        found.into_iter()
+    }
+
+    /// Counts an announcement; whether it is the session's first of this namespace.
+    fn add(&mut self, namespace: &Namespace, session: SessionId) -> bool {
+        let announcers = self.announcers.entry(namespace.clone()).or_default();
+        match announcers.iter_mut().find(|(known, _)| *known == session) {
+            Some((_, count)) => {
+                *count += 1;
+                false
+            }
+            None => {
+                announcers.push((session, 1));
+                true
+            }
+        }
+    }
+
+    fn remove(&mut self, namespace: &Namespace, session: SessionId) {
+        let Some(announcers) = self.announcers.get_mut(namespace) else {
+            return;
+        };
+        for (known, count) in announcers.iter_mut() {
+            *count -= u32::from(*known == session);
+        }
+        announcers.retain(|(_, count)| *count > 0);
+        if announcers.is_empty() {
+            self.announcers.remove(namespace);
+        }
+    }
+}
+
+impl Relay {
+    pub(crate) fn publish_namespace(
+        &mut self,
+        session: SessionId,
+        ask: NamespaceRequest,
+        now: Instant,
+    ) {
+        let request = InRequest {
+            session,
+            id: ask.request_id,
+        };
+        let peer = &self.sessions[session];
+        if !peer.permissions.may_publish(&ask.namespace) {
+            return self.refuse(
+                request,
+                RequestErrorCode::UNAUTHORIZED,
+                "not yours to publish under",
+            );
+        }
+        if peer.requests.len() >= self.config.requests_per_session {
+            return self.refuse(
+                request,
+                RequestErrorCode::EXCESSIVE_LOAD,
+                "too many requests",
+            );
+        }
+        let incoming = Incoming::PublishNamespace(ask.namespace.clone());
+        self.sessions[session]
+            .requests
+            .insert(ask.request_id, incoming);
+        self.answer(request, Message::RequestOk(RequestOk::default()));
+        self.announced(session, &ask.namespace);
+        self.publisher_arrived(session, &ask.namespace, now);
+    }
+
+    /// A session publishes under a namespace: neighbours above learn of it.
+    pub(crate) fn announced(&mut self, session: SessionId, namespace: &Namespace) {
+        self.namespaces.add(namespace, session);
+        if !self.role(session).is_some_and(Role::is_below) {
+            return;
+        }
+        for neighbour in self.listeners() {
+            if neighbour != session {
+                self.tell(neighbour, namespace);
+            }
+        }
+    }
+
+    /// A session publishes there no more.
+    pub(crate) fn withdrawn(&mut self, session: SessionId, namespace: &Namespace) {
+        self.namespaces.remove(namespace, session);
+        if self.is_published_below(namespace) {
+            return;
+        }
+        for neighbour in self.listeners() {
+            let Some(request) = self.namespaces.told.remove(&(neighbour, namespace.clone())) else {
+                continue;
+            };
+            self.sessions[neighbour].outgoing.remove(&request);
+            self.out_requests.remove(request);
+            let code = ResetCode::CANCELLED;
+            self.commands.push_back(Command::Cancel {
+                session: neighbour,
+                request,
+                code,
+            });
+        }
+    }
+
+    /// A neighbour has refused, or dropped, an announcement of ours.
+    pub(crate) fn announcement_ended(&mut self, session: SessionId, request: OutRequestId) {
+        if let Some(Asked::Announce(namespace)) = self.sessions[session].outgoing.remove(&request) {
+            self.namespaces.told.remove(&(session, namespace));
+        }
+        self.out_requests.remove(request);
+    }
+
+    pub(crate) fn announce_everything_to(&mut self, neighbour: SessionId) {
+        let below: Vec<Namespace> = self.namespaces.announcers.keys().cloned().collect();
+        for namespace in below {
+            if self.is_published_below(&namespace) {
+                self.tell(neighbour, &namespace);
+            }
+        }
+    }
+
+    pub(crate) fn namespaces_of_lost_session(&mut self, session: SessionId) {
+        self.namespaces
+            .told
+            .retain(|(neighbour, _), _| *neighbour != session);
+        let announced: Vec<(Namespace, u32)> = self
+            .namespaces
+            .announcers
+            .iter()
+            .filter_map(|(namespace, announcers)| {
+                let (_, count) = announcers.iter().find(|(known, _)| *known == session)?;
+                Some((namespace.clone(), *count))
+            })
+            .collect();
+        for (namespace, count) in announced {
+            for _ in 0..count {
+                self.withdrawn(session, &namespace);
+            }
+        }
+    }
+
+    fn tell(&mut self, neighbour: SessionId, namespace: &Namespace) {
+        let key = (neighbour, namespace.clone());
+        if self.namespaces.told.contains_key(&key) {
+            return;
+        }
+        let request = self.out_requests.insert(());
+        self.namespaces.told.insert(key, request);
+        let asked = Asked::Announce(namespace.clone());
+        self.sessions[neighbour].outgoing.insert(request, asked);
+        let message = Message::PublishNamespace(NamespaceRequest {
+            request_id: 0,
+            namespace: namespace.clone(),
+            params: Parameters::default(),
+        });
+        self.commands.push_back(Command::Request {
+            session: neighbour,
+            request,
+            message,
+        });
+    }
+
+    /// Neighbours that learn what is published below this edge.
+    fn listeners(&self) -> SmallVec<[SessionId; 4]> {
+        let listens = |role: Role| role.is_parent() || role == Role::Shortcut;
+        self.sessions
+            .iter()
+            .filter(|(_, peer)| listens(peer.role))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    fn is_published_below(&self, namespace: &Namespace) -> bool {
+        let announcers = self.namespaces.announcers.get(namespace);
+        announcers
+            .into_iter()
+            .flatten()
+            .any(|(session, _)| self.role(*session).is_some_and(Role::is_below))
+    }
+}

@@ -1,0 +1,214 @@
+//! The relay's state and its four verbs; each subject has a file of its own with its part of `impl Relay`.
+
+use crate::command::{Command, Outgoing};
+use crate::config::Config;
+use crate::counters::{Counters, DropReason};
+use crate::id::{
+    InStreamId, OutRequestId, OutStreamId, SessionId, SubscriptionId, TrackId, UpstreamId,
+};
+use crate::ingest::InStream;
+use crate::namespace::Namespaces;
+use crate::session::{Peer, Session};
+use crate::subscription::{OutStream, Subscription};
+use crate::timer::{Timer, Timers};
+use crate::track::Track;
+use crate::upstream::Upstream;
+use meridian_wire::{FullTrackName, ResetCode, WireError};
+use rustc_hash::FxHashMap;
+use slotmap::SlotMap;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// A relay. Single-threaded by design: a process runs one for each worker.
+pub struct Relay {
+    pub(crate) config: Config,
+    pub(crate) sessions: SlotMap<SessionId, Session>,
+    pub(crate) tracks: SlotMap<TrackId, Track>,
+    pub(crate) track_by_name: FxHashMap<FullTrackName, TrackId>,
+    pub(crate) upstreams: SlotMap<UpstreamId, Upstream>,
+    pub(crate) subscriptions: SlotMap<SubscriptionId, Subscription>,
+    pub(crate) in_streams: SlotMap<InStreamId, InStream>,
+    pub(crate) out_streams: SlotMap<OutStreamId, OutStream>,
+    /// Keys only: what a request is stands in its session.
+    pub(crate) out_requests: SlotMap<OutRequestId, ()>,
+    pub(crate) namespaces: Namespaces,
+    /// Tracks found malformed during the current call.
+    pub(crate) malformed: Vec<TrackId>,
+    pub(crate) timers: Timers,
+    pub(crate) commands: VecDeque<Command>,
+    pub(crate) deliveries: VecDeque<Outgoing>,
+    pub(crate) counters: Counters,
+    /// Bytes in all caches.
+    pub(crate) cached_bytes: usize,
+    /// The next track alias; aliases are never used again.
+    pub(crate) next_alias: u64,
+}
+
+impl Relay {
+    /// A relay without peers.
+    pub fn new(config: Config) -> Relay {
+        Relay {
+            config,
+            sessions: SlotMap::with_key(),
+            tracks: SlotMap::with_key(),
+            track_by_name: FxHashMap::default(),
+            upstreams: SlotMap::with_key(),
+            subscriptions: SlotMap::with_key(),
+            in_streams: SlotMap::with_key(),
+            out_streams: SlotMap::with_key(),
+            out_requests: SlotMap::with_key(),
+            namespaces: Namespaces::default(),
+            malformed: Vec::new(),
+            timers: Timers::default(),
+            commands: VecDeque::new(),
+            deliveries: VecDeque::new(),
+            counters: Counters::default(),
+            cached_bytes: 0,
+            next_alias: 1,
+        }
+    }
+
+    /// A session with a peer is established.
+    pub fn add_session(&mut self, peer: Peer, now: Instant) -> SessionId {
+        let role = peer.role;
+        let id = self.sessions.insert(Session::new(peer));
+        if role.is_parent() {
+            self.parent_arrived(id, now);
+        }
+        id
+    }
+
+    /// A session is gone, with everything that hung on it.
+    pub fn remove_session(&mut self, id: SessionId, now: Instant) {
+        let Some(session) = self.sessions.remove(id) else {
+            return;
+        };
+        for subscription in session.subscriptions {
+            self.drop_subscription(subscription, now);
+        }
+        let in_streams: Vec<InStreamId> = session.in_streams.into_iter().collect();
+        for stream in in_streams {
+            self.handle_stream_reset(stream, ResetCode::SESSION_CLOSED, now);
+        }
+        let lost: Vec<UpstreamId> = self
+            .upstreams
+            .iter()
+            .filter(|(_, up)| up.session == id)
+            .map(|(id, _)| id)
+            .collect();
+        for upstream in lost {
+            self.upstream_lost(upstream, now);
+        }
+        for request in session.outgoing.into_keys() {
+            self.out_requests.remove(request);
+        }
+        self.namespaces_of_lost_session(id);
+    }
+
+    /// The next write, in the order writes are to be done.
+    #[inline]
+    pub fn poll_delivery(&mut self) -> Option<Outgoing> {
+        self.deliveries.pop_front()
+    }
+
+    /// The next piece of slow work.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// When [`Relay::handle_timeout`] is due. Early or late calls do no harm.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Rendezvous(subscription) => self.rendezvous_due(subscription, now),
+                Timer::Linger(track) => self.linger_due(track),
+                Timer::Orphan(track) => self.orphan_due(track, now),
+                Timer::Delivery(stream) => self.delivery_due(stream, now),
+                Timer::Waiting(stream) => self.waiting_due(stream),
+                Timer::Stalled(track, group, subgroup) => {
+                    self.stalled_due(track, group, subgroup, now);
+                }
+            }
+        }
+    }
+
+    /// What the relay has done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Bytes held in caches.
+    pub fn cached_bytes(&self) -> usize {
+        self.cached_bytes
+    }
+
+    /// Sessions, tracks, subscriptions and streams in both directions: all zero when nothing is left behind.
+    pub fn population(&self) -> [usize; 7] {
+        [
+            self.sessions.len(),
+            self.tracks.len(),
+            self.upstreams.len(),
+            self.subscriptions.len(),
+            self.in_streams.len(),
+            self.out_streams.len(),
+            self.out_requests.len(),
+        ]
+    }
+
+    /// Lets the oldest groups go until the caches are within their limits.
+    pub(crate) fn trim(&mut self, id: crate::TrackId) {
+        let Config {
+            track_cache_bytes,
+            track_cache_groups,
+            cache_bytes,
+            ..
+        } = self.config;
+        loop {
+            let over_all = self.cached_bytes > cache_bytes;
+            let Some(track) = self.tracks.get_mut(id) else {
+                return;
+            };
+            let max_bytes = if over_all { 0 } else { track_cache_bytes };
+            if !track.cache.is_over(max_bytes, track_cache_groups) {
+                return;
+            }
+            self.evict(id);
+        }
+    }
+
+    pub(crate) fn evict(&mut self, id: crate::TrackId) {
+        let Some(group) = self
+            .tracks
+            .get_mut(id)
+            .and_then(|track| track.cache.evict_oldest())
+        else {
+            return;
+        };
+        self.cached_bytes -= group.bytes();
+        self.counters.evicted_groups += 1;
+        for stream in group.subgroups.into_iter().flat_map(|held| held.readers) {
+            match self.out_streams.get(stream).map(|out| out.state) {
+                None | Some(crate::subscription::OutState::Ending) => {}
+                Some(_) => self.cut(
+                    stream,
+                    DropReason::TooFarBehind,
+                    Some(ResetCode::TOO_FAR_BEHIND),
+                ),
+            }
+        }
+    }
+
+    /// A peer broke the protocol.
+    pub(crate) fn close(&mut self, session: SessionId, error: WireError) {
+        self.commands.push_back(Command::Close {
+            session,
+            code: error.code,
+            reason: error.what,
+        });
+    }
+}

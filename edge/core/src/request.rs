@@ -1,0 +1,213 @@
+//! Requests and answers: from a message to the part of the relay that it is for.
+
+use crate::id::{InRequest, OutRequestId, SessionId};
+use crate::relay::Relay;
+use crate::session::{Asked, Incoming};
+use meridian_wire::control::{RequestOk, RequestUpdate};
+use meridian_wire::error::PublishDoneCode;
+use meridian_wire::{Message, RequestErrorCode, TerminationCode, WireError};
+use std::time::Instant;
+
+impl Relay {
+    /// A peer opened a request stream with `message`, one of the seven openers.
+    pub fn handle_request(&mut self, session: SessionId, message: Message, now: Instant) {
+        if !self.sessions.contains_key(session) {
+            return;
+        }
+        match message {
+            Message::Subscribe(ask) => self.subscribe(session, ask, now),
+            Message::Publish(offer) => self.publish(session, offer, now),
+            Message::PublishNamespace(ask) => self.publish_namespace(session, ask, now),
+            Message::Fetch(ask) => self.not_supported(session, ask.request_id),
+            Message::TrackStatus(ask) => self.not_supported(session, ask.request_id),
+            Message::SubscribeNamespace(ask) | Message::SubscribeTracks(ask) => {
+                self.not_supported(session, ask.request_id);
+            }
+            _ => self.violation(session, "a request stream opened with something else"),
+        }
+    }
+
+    /// A peer said more on a request stream it opened.
+    pub fn handle_request_message(
+        &mut self,
+        session: SessionId,
+        request: u64,
+        message: Message,
+        now: Instant,
+    ) {
+        let Some(incoming) = self
+            .sessions
+            .get(session)
+            .and_then(|peer| peer.requests.get(&request))
+            .cloned()
+        else {
+            return;
+        };
+        let id = InRequest {
+            session,
+            id: request,
+        };
+        match (incoming, message) {
+            (Incoming::Subscription(subscription), Message::RequestUpdate(update)) => {
+                self.update_subscription(id, subscription, &update.params, now);
+            }
+            (Incoming::Publish(upstream), Message::PublishDone(done)) => {
+                self.published_no_more(session, request, upstream, done.code, now);
+            }
+            (Incoming::Publish(_), Message::RequestOk(_) | Message::PublishStateNotify(_)) => {}
+            (Incoming::Publish(upstream), Message::RequestError(_)) => {
+                self.published_no_more(
+                    session,
+                    request,
+                    upstream,
+                    PublishDoneCode::UPDATE_FAILED,
+                    now,
+                );
+            }
+            (_, Message::RequestUpdate(RequestUpdate { .. })) => {
+                self.answer(id, Message::RequestOk(RequestOk::default()));
+            }
+            _ => self.violation(session, "a message that does not belong on this request"),
+        }
+    }
+
+    /// A peer's direction of a request stream has ended. A FIN says only that nothing more comes; a reset cancels.
+    pub fn handle_request_closed(
+        &mut self,
+        session: SessionId,
+        request: u64,
+        cancelled: bool,
+        now: Instant,
+    ) {
+        let Some(peer) = self.sessions.get_mut(session) else {
+            return;
+        };
+        let ends = cancelled || matches!(peer.requests.get(&request), Some(Incoming::Publish(_)));
+        if !ends {
+            return;
+        }
+        match peer.requests.remove(&request) {
+            Some(Incoming::Subscription(subscription)) => self.drop_subscription(subscription, now),
+            Some(Incoming::Publish(upstream)) => {
+                self.published_no_more(
+                    session,
+                    request,
+                    upstream,
+                    PublishDoneCode::SUBSCRIPTION_ENDED,
+                    now,
+                );
+            }
+            Some(Incoming::PublishNamespace(namespace)) => self.withdrawn(session, &namespace),
+            None => {}
+        }
+    }
+
+    /// A peer answered, or said more, on a request of ours.
+    pub fn handle_response(
+        &mut self,
+        session: SessionId,
+        request: OutRequestId,
+        message: Message,
+        now: Instant,
+    ) {
+        let Some(asked) = self
+            .sessions
+            .get(session)
+            .and_then(|peer| peer.outgoing.get(&request))
+            .cloned()
+        else {
+            return;
+        };
+        match (asked, message) {
+            (Asked::Subscribe(upstream), Message::SubscribeOk(ok)) => {
+                self.subscribe_accepted(upstream, ok, now);
+            }
+            (Asked::Subscribe(upstream), Message::RequestError(error)) => {
+                self.upstream_refused(upstream, error.code, now);
+            }
+            (Asked::Subscribe(upstream), Message::PublishDone(_)) => {
+                self.upstream_lost(upstream, now);
+            }
+            (Asked::Subscribe(upstream), Message::RequestOk(ok)) => {
+                self.note_largest(upstream, ok.params.largest_object);
+            }
+            (Asked::Subscribe(upstream), Message::PublishStateNotify(params)) => {
+                self.note_largest(upstream, params.largest_object);
+            }
+            (Asked::Announce(_), Message::RequestOk(_)) => {}
+            (Asked::Announce(_), Message::RequestError(_)) => {
+                self.announcement_ended(session, request);
+            }
+            _ => self.violation(session, "an answer that does not belong to its request"),
+        }
+    }
+
+    /// The peer's direction of a request of ours has ended.
+    pub fn handle_response_closed(
+        &mut self,
+        session: SessionId,
+        request: OutRequestId,
+        cancelled: bool,
+        now: Instant,
+    ) {
+        let asked = self
+            .sessions
+            .get(session)
+            .and_then(|peer| peer.outgoing.get(&request))
+            .cloned();
+        match asked {
+            Some(Asked::Subscribe(upstream)) if self.upstreams[upstream].is_established() => {
+                self.upstream_lost(upstream, now);
+            }
+            Some(Asked::Subscribe(upstream)) => {
+                self.upstream_refused(upstream, RequestErrorCode::INTERNAL_ERROR, now);
+            }
+            Some(Asked::Announce(_)) if cancelled => self.announcement_ended(session, request),
+            Some(Asked::Announce(_)) | None => {}
+        }
+    }
+
+    fn published_no_more(
+        &mut self,
+        session: SessionId,
+        request: u64,
+        upstream: crate::id::UpstreamId,
+        code: PublishDoneCode,
+        now: Instant,
+    ) {
+        if let Some(peer) = self.sessions.get_mut(session) {
+            peer.requests.remove(&request);
+        }
+        let Some(entry) = self.upstreams.get(upstream) else {
+            return;
+        };
+        let track = entry.track;
+        let namespace = self.tracks[track].name.namespace.clone();
+        self.withdrawn(session, &namespace);
+        self.forget_upstream(upstream);
+        if code == PublishDoneCode::TRACK_ENDED {
+            self.track_ended(track, now);
+        } else {
+            self.orphaned(track, now);
+        }
+    }
+
+    fn not_supported(&mut self, session: SessionId, id: u64) {
+        let request = InRequest { session, id };
+        self.refuse(
+            request,
+            RequestErrorCode::NOT_SUPPORTED,
+            "this relay does not offer it",
+        );
+    }
+
+    fn violation(&mut self, session: SessionId, what: &'static str) {
+        self.close(
+            session,
+            WireError {
+                code: TerminationCode::PROTOCOL_VIOLATION,
+                what,
+            },
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! Whom to ask for a track. Forwarding is valley-free: a request from below may go to announcing peers, shortcuts and
+//! parents; one from a parent or shortcut only to clients and announcing children. So no request can go in a circle.
+
+use crate::id::{SessionId, TrackId, UpstreamId};
+use crate::relay::Relay;
+use crate::session::Role;
+use crate::timer::Timer;
+use meridian_wire::RequestErrorCode;
+use smallvec::SmallVec;
+use std::time::Instant;
+
+impl Relay {
+    /// Asks everybody who may have the track. Whether anybody was asked.
+    pub(crate) fn find_publishers(&mut self, track: TrackId, now: Instant) -> bool {
+        let from_below = self.is_wanted_from_below(track);
+        let mut candidates = self.announcers(track, from_below);
+        if candidates.is_empty() && from_below {
+            candidates = self.parents_for(track);
+        }
+        let rendezvous = self.rendezvous_left(track, now);
+        for session in &candidates {
+            self.ask(*session, track, rendezvous);
+        }
+        !candidates.is_empty()
+    }
+
+    /// One publisher has refused; the rest have their turn, parents last.
+    pub(crate) fn refused(
+        &mut self,
+        track: TrackId,
+        session: SessionId,
+        was_held: bool,
+        code: RequestErrorCode,
+        now: Instant,
+    ) {
+        if let Some(entry) = self.tracks.get_mut(track) {
+            entry.refused.push(session);
+        }
+        if self.find_publishers(track, now) {
+            return;
+        }
+        self.nobody_has(track, code, now);
+        let Some(entry) = self.tracks.get_mut(track) else {
+            return;
+        };
+        entry.refused.clear();
+        // Who asked to wait is still there; a parent that was not told to hold the request is told now.
+        let is_absent = matches!(
+            code,
+            RequestErrorCode::DOES_NOT_EXIST | RequestErrorCode::TIMEOUT
+        );
+        if !was_held && is_absent && !entry.waiting.is_empty() && self.is_wanted_from_below(track) {
+            let rendezvous = self.rendezvous_left(track, now);
+            for parent in self.parents_for(track) {
+                self.ask(parent, track, rendezvous);
+            }
+        }
+    }
+
+    /// Audio comes through both parents always: what one link loses, the other brings.
+    pub(crate) fn join_second_parent(&mut self, track: TrackId) {
+        let Some(entry) = self.tracks.get(track) else {
+            return;
+        };
+        let through_parent = entry.upstreams.iter().any(|id| {
+            let upstream = &self.upstreams[*id];
+            upstream.is_established() && self.role(upstream.session).is_some_and(Role::is_parent)
+        });
+        if !through_parent || !self.is_audio(track) {
+            return;
+        }
+        for parent in self.all_parents() {
+            if !self.is_asked(track, parent) {
+                self.ask(parent, track, None);
+            }
+        }
+    }
+
+    /// The primary parent has a track that came through the backup: the backup's copy ends, now that there is another.
+    pub(crate) fn leave_backup(&mut self, track: TrackId) {
+        let Some(entry) = self.tracks.get(track) else {
+            return;
+        };
+        let role = |id: &UpstreamId| self.role(self.upstreams[*id].session);
+        let has_primary = entry
+            .upstreams
+            .iter()
+            .any(|id| self.upstreams[*id].is_established() && role(id) == Some(Role::Parent));
+        if !has_primary || self.is_audio(track) {
+            return;
+        }
+        let backups: SmallVec<[UpstreamId; 2]> = entry
+            .upstreams
+            .iter()
+            .copied()
+            .filter(|id| role(id) == Some(Role::BackupParent))
+            .collect();
+        for id in backups {
+            self.give_up_upstream(id);
+        }
+    }
+
+    /// A parent is there: it learns what is published here, and is asked for what is missing.
+    pub(crate) fn parent_arrived(&mut self, parent: SessionId, now: Instant) {
+        self.announce_everything_to(parent);
+        let wanted: Vec<TrackId> = self.tracks.keys().collect();
+        for track in wanted {
+            self.tracks[track].refused.clear();
+            if !self.is_wanted_from_below(track) {
+                continue;
+            }
+            let is_primary = self.role(parent) == Some(Role::Parent);
+            let upstreams = &self.tracks[track].upstreams;
+            let through_parents = upstreams.iter().all(|id| {
+                self.role(self.upstreams[*id].session)
+                    .is_some_and(Role::is_parent)
+            });
+            if upstreams.is_empty() {
+                self.find_publishers(track, now);
+            } else if through_parents && (is_primary || self.is_audio(track)) {
+                self.ask(parent, track, None);
+            }
+        }
+    }
+
+    /// Whether a track is audio: by the publisher's priority, as nobody here looks into the media.
+    pub(crate) fn is_audio(&self, track: TrackId) -> bool {
+        self.tracks[track].default_priority <= self.config.audio_priority
+    }
+
+    pub(crate) fn role(&self, session: SessionId) -> Option<Role> {
+        self.sessions.get(session).map(|session| session.role)
+    }
+
+    /// Whether clients or children want the track.
+    fn is_wanted_from_below(&self, track: TrackId) -> bool {
+        let entry = &self.tracks[track];
+        entry.subscribers.iter().chain(&entry.waiting).any(|id| {
+            self.role(self.subscriptions[*id].session)
+                .is_some_and(Role::is_below)
+        })
+    }
+
+    /// Peers that announced the track's namespace or a prefix of it, and have not been asked yet.
+    fn announcers(&self, track: TrackId, from_below: bool) -> SmallVec<[SessionId; 4]> {
+        let entry = &self.tracks[track];
+        self.namespaces
+            .announcers_of(&entry.name.namespace)
+            .filter(|session| {
+                let Some(role) = self.role(*session) else {
+                    return false;
+                };
+                (role.is_below() || (from_below && role == Role::Shortcut))
+                    && self.may_ask(track, *session)
+            })
+            .collect()
+    }
+
+    /// The parents to ask: the primary; the backup only when there is no primary.
+    fn parents_for(&self, track: TrackId) -> SmallVec<[SessionId; 4]> {
+        let parents = self.all_parents();
+        let primary = |id: &SessionId| self.role(*id) == Some(Role::Parent);
+        let chosen: SmallVec<[SessionId; 4]> = parents
+            .iter()
+            .copied()
+            .filter(primary)
+            .filter(|id| self.may_ask(track, *id))
+            .collect();
+        if !chosen.is_empty() {
+            return chosen;
+        }
+        parents
+            .into_iter()
+            .filter(|id| self.may_ask(track, *id))
+            .collect()
+    }
+
+    fn all_parents(&self) -> SmallVec<[SessionId; 4]> {
+        let is_parent = |role: Role| role.is_parent();
+        self.sessions
+            .iter()
+            .filter(|(_, peer)| is_parent(peer.role))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    fn may_ask(&self, track: TrackId, session: SessionId) -> bool {
+        !self.tracks[track].refused.contains(&session) && !self.is_asked(track, session)
+    }
+
+    fn is_asked(&self, track: TrackId, session: SessionId) -> bool {
+        self.tracks[track]
+            .upstreams
+            .iter()
+            .any(|id| self.upstreams[*id].session == session)
+    }
+
+    /// The longest time a waiting SUBSCRIBE still has, in milliseconds.
+    fn rendezvous_left(&self, track: TrackId, now: Instant) -> Option<u64> {
+        self.tracks[track]
+            .waiting
+            .iter()
+            .filter_map(|id| self.subscriptions[*id].rendezvous)
+            .map(|at| at.saturating_duration_since(now).as_millis() as u64)
+            .max()
+            .filter(|ms| *ms > 0)
+    }
+
+    /// A publisher has come for a namespace: whoever wants tracks under it is served by it too (draft-22 §7.6).
+    pub(crate) fn publisher_arrived(
+        &mut self,
+        session: SessionId,
+        namespace: &meridian_wire::Namespace,
+        now: Instant,
+    ) {
+        let matching: Vec<TrackId> = self
+            .tracks
+            .iter()
+            .filter(|(_, track)| namespace.is_prefix_of(&track.name.namespace))
+            .filter(|(_, track)| !track.subscribers.is_empty() || !track.waiting.is_empty())
+            .map(|(id, _)| id)
+            .collect();
+        for track in matching {
+            self.tracks[track]
+                .refused
+                .retain(|refused| *refused != session);
+            let from_below = self.is_wanted_from_below(track);
+            if self.announcers(track, from_below).contains(&session) {
+                let rendezvous = self.rendezvous_left(track, now);
+                self.ask(session, track, rendezvous);
+            }
+        }
+    }
+
+    /// Has a track's upstream let go some time after its last subscriber left.
+    pub(crate) fn let_linger(&mut self, track: TrackId, now: Instant) {
+        self.timers
+            .set(now + self.config.linger, Timer::Linger(track));
+    }
+}

@@ -1,0 +1,122 @@
+//! A peer, as the relay sees it: its role in the tree, what it may do, and how congested it is.
+
+use crate::id::{InStreamId, OutRequestId, OutStreamId, SubscriptionId, UpstreamId};
+use meridian_wire::Namespace;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// What a peer is to this edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A delegate, encoder or load tester.
+    Client,
+    /// An edge below this one.
+    Child,
+    /// The edge above.
+    Parent,
+    /// A second edge above: audio comes through it always, the rest when the parent is gone.
+    BackupParent,
+    /// A direct link to another region's edge.
+    Shortcut,
+}
+
+impl Role {
+    /// Whether requests may be passed on from here to parents and shortcuts (valley-free forwarding).
+    pub(crate) fn is_below(self) -> bool {
+        matches!(self, Role::Client | Role::Child)
+    }
+
+    pub(crate) fn is_parent(self) -> bool {
+        matches!(self, Role::Parent | Role::BackupParent)
+    }
+}
+
+/// What a peer may do. `None` in place of a list: everything.
+#[derive(Clone, Debug, Default)]
+pub struct Permissions {
+    /// Namespace prefixes it may publish under.
+    pub publish: Option<Vec<Namespace>>,
+    /// Namespace prefixes it may subscribe under.
+    pub subscribe: Option<Vec<Namespace>>,
+}
+
+impl Permissions {
+    /// Whether tracks of `namespace`, or the namespace itself, may be published.
+    pub fn may_publish(&self, namespace: &Namespace) -> bool {
+        covers(self.publish.as_deref(), namespace)
+    }
+
+    /// Whether `namespace` may be subscribed to.
+    pub fn may_subscribe(&self, namespace: &Namespace) -> bool {
+        covers(self.subscribe.as_deref(), namespace)
+    }
+}
+
+fn covers(prefixes: Option<&[Namespace]>, namespace: &Namespace) -> bool {
+    prefixes.is_none_or(|prefixes| prefixes.iter().any(|prefix| prefix.is_prefix_of(namespace)))
+}
+
+/// A peer at the moment its session is established.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its place in the tree.
+    pub role: Role,
+    /// What its credentials allow.
+    pub permissions: Permissions,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) role: Role,
+    pub(crate) permissions: Permissions,
+    /// What each live request of the peer is.
+    pub(crate) requests: FxHashMap<u64, Incoming>,
+    /// What each live request of ours is.
+    pub(crate) outgoing: FxHashMap<OutRequestId, Asked>,
+    pub(crate) upstream_by_alias: FxHashMap<u64, UpstreamId>,
+    pub(crate) subscriptions: FxHashSet<SubscriptionId>,
+    pub(crate) in_streams: FxHashSet<InStreamId>,
+    /// Streams that carry an alias no response has named yet.
+    pub(crate) waiting: Vec<InStreamId>,
+    /// Streams that took less than they were given, with their priority (higher first).
+    pub(crate) blocked: Vec<(i32, OutStreamId)>,
+    /// No stream could be opened at the last try.
+    pub(crate) out_of_credit: bool,
+}
+
+/// A request of a peer.
+#[derive(Clone, Debug)]
+pub(crate) enum Incoming {
+    Subscription(SubscriptionId),
+    Publish(UpstreamId),
+    PublishNamespace(Namespace),
+}
+
+/// A request of ours.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Subscribe(UpstreamId),
+    Announce(Namespace),
+}
+
+impl Session {
+    pub(crate) fn new(peer: Peer) -> Session {
+        Session {
+            role: peer.role,
+            permissions: peer.permissions,
+            requests: FxHashMap::default(),
+            outgoing: FxHashMap::default(),
+            upstream_by_alias: FxHashMap::default(),
+            subscriptions: FxHashSet::default(),
+            in_streams: FxHashSet::default(),
+            waiting: Vec::new(),
+            blocked: Vec::new(),
+            out_of_credit: false,
+        }
+    }
+
+    /// Whether a new stream of this priority may be opened now: only what is more urgent than everything that waits.
+    #[inline]
+    pub(crate) fn has_room_for(&self, priority: i32) -> bool {
+        !self.out_of_credit && self.blocked.iter().all(|(blocked, _)| priority > *blocked)
+    }
+}

@@ -1,0 +1,430 @@
+//! SUBSCRIBE from downstream: accepted, held for a rendezvous, or refused.
+
+use crate::Command;
+use crate::command::{Body, Delivery, End, Outgoing};
+use crate::filter::Window;
+use crate::id::{InRequest, OutStreamId, SessionId, SubscriptionId, TrackId};
+use crate::relay::Relay;
+use crate::session::Incoming;
+use crate::subgroup::State;
+use crate::subscription::{Origin, OutState, OutStream, Subscription, stream_priority};
+use crate::timer::Timer;
+use crate::track::Track;
+use meridian_wire::control::{PublishDone, RequestError, RequestOk, Subscribe, SubscribeOk};
+use meridian_wire::error::PublishDoneCode;
+use meridian_wire::{FullTrackName, Message, Parameters, RequestErrorCode, ResetCode};
+use std::time::{Duration, Instant};
+
+impl Relay {
+    pub(crate) fn subscribe(&mut self, session: SessionId, ask: Subscribe, now: Instant) {
+        let request = InRequest {
+            session,
+            id: ask.request_id,
+        };
+        let peer = &self.sessions[session];
+        if !peer.permissions.may_subscribe(&ask.track.namespace) {
+            return self.refuse(
+                request,
+                RequestErrorCode::UNAUTHORIZED,
+                "not yours to subscribe to",
+            );
+        }
+        if peer.subscriptions.len() >= self.config.requests_per_session {
+            return self.refuse(
+                request,
+                RequestErrorCode::EXCESSIVE_LOAD,
+                "too many subscriptions",
+            );
+        }
+        let track = self.track(&ask.track);
+        let origin = Origin::Subscribe(ask.request_id);
+        let subscription = Subscription::new(session, track, origin, &ask.params);
+        let id = self.subscriptions.insert(subscription);
+        let peer = &mut self.sessions[session];
+        peer.subscriptions.insert(id);
+        peer.requests
+            .insert(ask.request_id, Incoming::Subscription(id));
+        if let Some(group) = ask.params.new_group_request {
+            self.ask_new_group(track, group);
+        }
+        if self.is_established(track) {
+            return self.accept(id, now);
+        }
+        self.tracks[track].waiting.push(id);
+        let wait = ask.params.rendezvous_timeout.unwrap_or(0);
+        let wait = Duration::from_millis(wait).min(self.config.max_rendezvous);
+        if wait > Duration::ZERO {
+            self.timers.set(now + wait, Timer::Rendezvous(id));
+            self.subscriptions[id].rendezvous = Some(now + wait);
+        }
+        if self.tracks[track].upstreams.is_empty() && !self.find_publishers(track, now) {
+            self.nobody_has(track, RequestErrorCode::DOES_NOT_EXIST, now);
+        }
+    }
+
+    /// Establishes a subscription to a track that has a publisher.
+    pub(crate) fn accept(&mut self, id: SubscriptionId, now: Instant) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else {
+            return;
+        };
+        let track = &mut self.tracks[subscription.track];
+        subscription.rendezvous = None;
+        subscription.window = Window::resolve(subscription.filter, track.largest);
+        track.subscribers.push(id);
+        let (session, name) = (subscription.session, subscription.track);
+        if let Origin::Subscribe(request) = subscription.origin {
+            let message = Message::SubscribeOk(SubscribeOk {
+                track_alias: track.alias,
+                params: Parameters {
+                    largest_object: track.largest,
+                    ..Parameters::default()
+                },
+                properties: track.properties.clone(),
+            });
+            self.commands.push_back(Command::Respond {
+                session,
+                request,
+                message,
+                finish: false,
+            });
+        }
+        self.attach(id, now);
+        self.update_forward(name);
+    }
+
+    /// Joins a subscription to what the cache holds of its window: finished subgroups, and those still growing.
+    pub(crate) fn attach(&mut self, id: SubscriptionId, now: Instant) {
+        let subscription = &self.subscriptions[id];
+        if !subscription.forward {
+            return;
+        }
+        let track = &mut self.tracks[subscription.track];
+        let default_priority = track.default_priority;
+        let mut ready = Vec::new();
+        let mut growing = Vec::new();
+        for group in track
+            .cache
+            .groups()
+            .filter(|group| subscription.window.touches(group.id))
+        {
+            let first = subscription.window.first_object(group.id);
+            for held in group.subgroups.iter().filter(|held| held.announced) {
+                let has_objects = held.first_from(first) < held.objects.len();
+                match held.state {
+                    State::Broken(_) => {}
+                    _ if has_objects => ready.push((group.id, held.id)),
+                    State::Open => growing.push((group.id, held.id)),
+                    State::Complete => {}
+                }
+            }
+        }
+        for (group, subgroup) in growing {
+            let track = &mut self.tracks[self.subscriptions[id].track];
+            let held = track
+                .cache
+                .subgroup_mut(group, subgroup)
+                .expect("it was just listed");
+            let publisher = held.header.priority.unwrap_or(default_priority);
+            let subscription = &self.subscriptions[id];
+            let stream = self.out_streams.insert(OutStream {
+                session: subscription.session,
+                subscription: id,
+                track: subscription.track,
+                group,
+                subgroup,
+                cursor: held.log.len(),
+                last_object: None,
+                priority: stream_priority(subscription.priority, publisher),
+                state: OutState::Idle,
+                deadline: None,
+            });
+            held.readers.push(stream);
+        }
+        for (group, subgroup) in ready {
+            self.begin_or_pend(id, group, subgroup, now);
+        }
+    }
+
+    /// A held SUBSCRIBE has waited long enough.
+    pub(crate) fn rendezvous_due(&mut self, id: SubscriptionId, now: Instant) {
+        let Some(subscription) = self.subscriptions.get(id) else {
+            return;
+        };
+        if subscription.rendezvous.is_some_and(|at| at <= now) {
+            self.reject(id, RequestErrorCode::TIMEOUT, now);
+        }
+    }
+
+    /// Nobody has the track, for now: who did not ask to wait is told.
+    pub(crate) fn nobody_has(&mut self, track: TrackId, code: RequestErrorCode, now: Instant) {
+        let Some(entry) = self.tracks.get(track) else {
+            return;
+        };
+        for id in entry.waiting.clone() {
+            if self.subscriptions[id].rendezvous.is_none_or(|at| at <= now) {
+                self.reject(id, code, now);
+            }
+        }
+    }
+
+    fn reject(&mut self, id: SubscriptionId, code: RequestErrorCode, now: Instant) {
+        let subscription = &self.subscriptions[id];
+        if let Origin::Subscribe(request) = subscription.origin {
+            let request = InRequest {
+                session: subscription.session,
+                id: request,
+            };
+            self.refuse(request, code, "no publisher has this track");
+        }
+        self.drop_subscription(id, now);
+    }
+
+    /// Answers a request with REQUEST_ERROR.
+    pub(crate) fn refuse(&mut self, request: InRequest, code: RequestErrorCode, reason: &str) {
+        let message = Message::RequestError(RequestError {
+            code,
+            retry_interval: 0,
+            reason: reason.to_owned(),
+            redirect: None,
+        });
+        let InRequest {
+            session,
+            id: request,
+        } = request;
+        self.commands.push_back(Command::Respond {
+            session,
+            request,
+            message,
+            finish: true,
+        });
+    }
+
+    /// REQUEST_UPDATE on a subscription.
+    pub(crate) fn update_subscription(
+        &mut self,
+        request: InRequest,
+        id: SubscriptionId,
+        params: &Parameters,
+        now: Instant,
+    ) {
+        let subscription = &mut self.subscriptions[id];
+        let (had_forward, track) = (subscription.forward, subscription.track);
+        subscription.apply(params);
+        let forward = subscription.forward;
+        let entry = &self.tracks[track];
+        if params.location_filter.is_some() {
+            subscription.window = Window::resolve(subscription.filter, entry.largest);
+        } else if forward && !had_forward {
+            // What was published while the subscription was paused is not sent (draft-22 §5.1).
+            let next = Window::resolve(
+                Some(meridian_wire::LocationFilter::NextObject),
+                entry.largest,
+            );
+            subscription.window.start = subscription.window.start.max(next.start);
+        }
+        let params_ok = Parameters {
+            largest_object: entry.largest,
+            ..Parameters::default()
+        };
+        let ok = RequestOk {
+            params: params_ok,
+            ..RequestOk::default()
+        };
+        self.answer(request, Message::RequestOk(ok));
+        if had_forward && !forward {
+            self.drop_streams(id, ResetCode::CANCELLED);
+        } else if forward && !had_forward {
+            self.attach(id, now);
+        }
+        if params.subscriber_priority.is_some() {
+            self.reprioritise(id);
+        }
+        if let Some(group) = params.new_group_request {
+            self.ask_new_group(track, group);
+        }
+        self.update_forward(track);
+    }
+
+    pub(crate) fn answer(&mut self, request: InRequest, message: Message) {
+        let InRequest {
+            session,
+            id: request,
+        } = request;
+        self.commands.push_back(Command::Respond {
+            session,
+            request,
+            message,
+            finish: false,
+        });
+    }
+
+    /// Gives a subscription's open streams its new priority.
+    fn reprioritise(&mut self, id: SubscriptionId) {
+        let subscriber = self.subscriptions[id].priority;
+        for (stream, out) in self
+            .out_streams
+            .iter_mut()
+            .filter(|(_, out)| out.subscription == id)
+        {
+            let publisher = (-out.priority) as u32 as u8;
+            out.priority = stream_priority(subscriber, publisher);
+            if out.state != OutState::Idle {
+                let priority = out.priority;
+                self.deliveries
+                    .push_back(Outgoing::Priority { stream, priority });
+            }
+        }
+    }
+
+    /// Ends a subscription with PUBLISH_DONE.
+    pub(crate) fn end_subscription(
+        &mut self,
+        id: SubscriptionId,
+        code: PublishDoneCode,
+        reason: &str,
+        now: Instant,
+    ) {
+        let Some(subscription) = self.subscriptions.get(id) else {
+            return;
+        };
+        let (session, origin) = (subscription.session, subscription.origin);
+        let stream_count = subscription.streams_opened;
+        self.drop_streams(id, ResetCode::CANCELLED);
+        let reason = reason.to_owned();
+        let message = Message::PublishDone(PublishDone {
+            code,
+            stream_count,
+            reason,
+        });
+        self.commands.push_back(match origin {
+            Origin::Subscribe(request) => Command::Respond {
+                session,
+                request,
+                message,
+                finish: true,
+            },
+            Origin::Publish(request) => Command::Update {
+                session,
+                request,
+                message,
+                finish: true,
+            },
+        });
+        self.drop_subscription(id, now);
+    }
+
+    /// Forgets a subscription, with nothing said to the subscriber.
+    pub(crate) fn drop_subscription(&mut self, id: SubscriptionId, now: Instant) {
+        self.drop_streams(id, ResetCode::CANCELLED);
+        let Some(subscription) = self.subscriptions.remove(id) else {
+            return;
+        };
+        if let Some(peer) = self.sessions.get_mut(subscription.session) {
+            peer.subscriptions.remove(&id);
+            match subscription.origin {
+                Origin::Subscribe(request) => {
+                    peer.requests.remove(&request);
+                }
+                Origin::Publish(request) => {
+                    peer.outgoing.remove(&request);
+                    self.out_requests.remove(request);
+                }
+            }
+        }
+        let track = &mut self.tracks[subscription.track];
+        track.subscribers.retain(|other| *other != id);
+        track.waiting.retain(|other| *other != id);
+        if track.subscribers.is_empty() && track.waiting.is_empty() {
+            self.let_linger(subscription.track, now);
+        }
+        self.reap(subscription.track);
+    }
+
+    /// Resets what is being sent for a subscription.
+    fn drop_streams(&mut self, id: SubscriptionId, code: ResetCode) {
+        let streams: Vec<OutStreamId> = self
+            .out_streams
+            .iter()
+            .filter(|(_, out)| out.subscription == id)
+            .map(|(stream, _)| stream)
+            .collect();
+        for stream in streams {
+            let Some(out) = self.out_streams.remove(stream) else {
+                continue;
+            };
+            let Some(peer) = self.sessions.get_mut(out.session) else {
+                continue;
+            };
+            peer.blocked.retain(|(_, blocked)| *blocked != stream);
+            if !matches!(out.state, OutState::Idle | OutState::Cut(_)) {
+                let (open, body, end) = (None, Body::Empty, End::Reset(code));
+                let session = out.session;
+                let delivery = Delivery {
+                    session,
+                    stream,
+                    open,
+                    body,
+                    end,
+                };
+                self.deliveries.push_back(Outgoing::Stream(delivery));
+            }
+        }
+        if let Some(subscription) = self.subscriptions.get_mut(id) {
+            subscription.pending.clear();
+        }
+    }
+
+    /// The track of this name, made if it is not there.
+    pub(crate) fn track(&mut self, name: &FullTrackName) -> TrackId {
+        if let Some(id) = self.track_by_name.get(name) {
+            return *id;
+        }
+        let id = self
+            .tracks
+            .insert(Track::new(name.clone(), self.next_alias));
+        self.next_alias += 1;
+        self.track_by_name.insert(name.clone(), id);
+        id
+    }
+
+    /// Forgets a track that nobody publishes, takes or waits for, with its cache.
+    pub(crate) fn reap(&mut self, id: TrackId) {
+        if !self.tracks.get(id).is_some_and(Track::is_idle) {
+            return;
+        }
+        if let Some(track) = self.tracks.remove(id) {
+            self.track_by_name.remove(&track.name);
+            self.cached_bytes -= track.cache.bytes();
+        }
+    }
+
+    pub(crate) fn is_established(&self, track: TrackId) -> bool {
+        self.tracks[track]
+            .upstreams
+            .iter()
+            .any(|id| self.upstreams[*id].is_established())
+    }
+
+    /// Passes NEW_GROUP_REQUEST on, unless one as large is on its way (draft-22 §9.20.14).
+    pub(crate) fn ask_new_group(&mut self, track: TrackId, group: u64) {
+        let entry = &mut self.tracks[track];
+        let is_past = group != 0 && entry.largest.is_some_and(|largest| group <= largest.group);
+        let is_asked = entry.new_group_asked.is_some_and(|asked| asked >= group);
+        if is_past || is_asked {
+            return;
+        }
+        entry.new_group_asked = Some(group);
+        if !entry.properties.block().dynamic_groups() {
+            return;
+        }
+        for id in entry.upstreams.clone() {
+            if self.upstreams[id].is_established() {
+                let params = Parameters {
+                    new_group_request: Some(group),
+                    ..Parameters::default()
+                };
+                self.update_upstream(id, params);
+            }
+        }
+    }
+}

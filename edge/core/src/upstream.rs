@@ -1,0 +1,381 @@
+//! Our subscriptions at publishers: one for each publisher of a track, whatever the audience.
+
+use crate::Command;
+use crate::id::{InStreamId, OutRequestId, SessionId, SubscriptionId, TrackId, UpstreamId};
+use crate::relay::Relay;
+use crate::session::Asked;
+use crate::timer::Timer;
+use meridian_wire::control::{RequestUpdate, Subscribe, SubscribeOk};
+use meridian_wire::error::PublishDoneCode;
+use meridian_wire::{Location, LocationFilter, Message, Parameters, RequestErrorCode, ResetCode};
+use smallvec::SmallVec;
+use std::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) track: TrackId,
+    pub(crate) session: SessionId,
+    pub(crate) origin: Origin,
+    pub(crate) alias: Option<u64>,
+    pub(crate) forward: bool,
+    /// The publisher was asked to hold the request until it has the track.
+    pub(crate) held: bool,
+}
+
+/// How it came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Our SUBSCRIBE.
+    Subscribe(OutRequestId),
+    /// The peer's PUBLISH with this request ID.
+    Publish(u64),
+}
+
+impl Upstream {
+    pub(crate) fn is_established(&self) -> bool {
+        self.alias.is_some()
+    }
+}
+
+impl Relay {
+    /// Subscribes to a track at a publisher.
+    pub(crate) fn ask(&mut self, session: SessionId, track: TrackId, rendezvous: Option<u64>) {
+        let request = self.out_requests.insert(());
+        let upstream = self.upstreams.insert(Upstream {
+            track,
+            session,
+            origin: Origin::Subscribe(request),
+            alias: None,
+            forward: true,
+            held: rendezvous.is_some(),
+        });
+        let entry = &mut self.tracks[track];
+        entry.upstreams.push(upstream);
+        let params = Parameters {
+            forward: Some(true),
+            rendezvous_timeout: rendezvous,
+            // From the newest group's start: what subscribers join at is then in the cache.
+            location_filter: Some(LocationFilter::Relative { groups_back: 1 }),
+            new_group_request: entry.new_group_asked,
+            ..Parameters::default()
+        };
+        let track = entry.name.clone();
+        let message = Message::Subscribe(Subscribe {
+            request_id: 0,
+            track,
+            params,
+        });
+        self.sessions[session]
+            .outgoing
+            .insert(request, Asked::Subscribe(upstream));
+        self.commands.push_back(Command::Request {
+            session,
+            request,
+            message,
+        });
+    }
+
+    /// A publisher has accepted our SUBSCRIBE.
+    pub(crate) fn subscribe_accepted(&mut self, id: UpstreamId, ok: SubscribeOk, now: Instant) {
+        let Some(upstream) = self.upstreams.get_mut(id) else {
+            return;
+        };
+        upstream.alias = Some(ok.track_alias);
+        let (track, session) = (upstream.track, upstream.session);
+        let entry = &mut self.tracks[track];
+        entry.describe(ok.properties);
+        if let Some(largest) = ok.params.largest_object {
+            entry.saw(largest);
+        }
+        self.name_alias(session, ok.track_alias, id, now);
+        self.established(track, now);
+    }
+
+    /// Notes what a publisher calls a track. The same alias for two tracks ends the session.
+    pub(crate) fn name_alias(
+        &mut self,
+        session: SessionId,
+        alias: u64,
+        id: UpstreamId,
+        now: Instant,
+    ) {
+        let track = self.upstreams[id].track;
+        let Some(peer) = self.sessions.get_mut(session) else {
+            return;
+        };
+        if let Some(other) = peer.upstream_by_alias.insert(alias, id)
+            && self
+                .upstreams
+                .get(other)
+                .is_some_and(|other| other.track != track)
+        {
+            return self.close(
+                session,
+                meridian_wire::WireError {
+                    code: meridian_wire::TerminationCode::DUPLICATE_TRACK_ALIAS,
+                    what: "one track alias for two tracks",
+                },
+            );
+        }
+        self.alias_named(session, alias, now);
+    }
+
+    /// A track has a publisher: whoever waited for it is served.
+    pub(crate) fn established(&mut self, track: TrackId, now: Instant) {
+        for subscription in std::mem::take(&mut self.tracks[track].waiting) {
+            self.accept(subscription, now);
+        }
+        self.tracks[track].refused.clear();
+        self.update_forward(track);
+        self.join_second_parent(track);
+        self.leave_backup(track);
+        if self.tracks[track].subscribers.is_empty() {
+            self.let_linger(track, now);
+        }
+    }
+
+    /// Tells publishers whether anybody wants objects now (draft-22 §7.2).
+    pub(crate) fn update_forward(&mut self, track: TrackId) {
+        let Some(entry) = self.tracks.get(track) else {
+            return;
+        };
+        let wanted = entry
+            .subscribers
+            .iter()
+            .any(|id| self.subscriptions[*id].forward);
+        let upstreams: SmallVec<[UpstreamId; 2]> = entry.upstreams.clone();
+        for id in upstreams {
+            let upstream = &mut self.upstreams[id];
+            if upstream.is_established() && wanted && !upstream.forward {
+                upstream.forward = true;
+                self.update_upstream(
+                    id,
+                    Parameters {
+                        forward: Some(true),
+                        ..Parameters::default()
+                    },
+                );
+            }
+        }
+    }
+
+    /// Sends REQUEST_UPDATE for one of our upstream subscriptions.
+    pub(crate) fn update_upstream(&mut self, id: UpstreamId, params: Parameters) {
+        let Upstream {
+            session, origin, ..
+        } = self.upstreams[id];
+        let message = Message::RequestUpdate(RequestUpdate {
+            request_id: 0,
+            params,
+        });
+        self.commands.push_back(match origin {
+            Origin::Subscribe(request) => Command::Update {
+                session,
+                request,
+                message,
+                finish: false,
+            },
+            Origin::Publish(request) => Command::Respond {
+                session,
+                request,
+                message,
+                finish: false,
+            },
+        });
+    }
+
+    /// A publisher has refused, or ended, our subscription.
+    pub(crate) fn upstream_refused(
+        &mut self,
+        id: UpstreamId,
+        code: RequestErrorCode,
+        now: Instant,
+    ) {
+        let Some(upstream) = self.upstreams.get(id) else {
+            return;
+        };
+        let (track, session, was_held) = (upstream.track, upstream.session, upstream.held);
+        let was_established = upstream.is_established();
+        self.forget_upstream(id);
+        let Some(entry) = self
+            .tracks
+            .get(track)
+            .filter(|entry| entry.upstreams.is_empty())
+        else {
+            return;
+        };
+        if was_established || !entry.subscribers.is_empty() {
+            self.orphaned(track, now);
+        } else {
+            self.refused(track, session, was_held, code, now);
+        }
+    }
+
+    /// A publisher's session is gone.
+    pub(crate) fn upstream_lost(&mut self, id: UpstreamId, now: Instant) {
+        let Some(upstream) = self.upstreams.get(id) else {
+            return;
+        };
+        let track = upstream.track;
+        self.forget_upstream(id);
+        self.orphaned(track, now);
+    }
+
+    /// Forgets an upstream subscription, with nothing said to the publisher.
+    pub(crate) fn forget_upstream(&mut self, id: UpstreamId) {
+        let Some(upstream) = self.upstreams.remove(id) else {
+            return;
+        };
+        if let Some(peer) = self.sessions.get_mut(upstream.session) {
+            if let Some(alias) = upstream.alias
+                && peer.upstream_by_alias.get(&alias) == Some(&id)
+            {
+                peer.upstream_by_alias.remove(&alias);
+            }
+            if let Origin::Subscribe(request) = upstream.origin {
+                peer.outgoing.remove(&request);
+            }
+        }
+        if let Origin::Subscribe(request) = upstream.origin {
+            self.out_requests.remove(request);
+        }
+        if let Some(track) = self.tracks.get_mut(upstream.track) {
+            track.upstreams.retain(|other| *other != id);
+        }
+        self.reap(upstream.track);
+    }
+
+    /// Ends an upstream subscription that nobody needs any more.
+    pub(crate) fn give_up_upstream(&mut self, id: UpstreamId) {
+        let Upstream {
+            session, origin, ..
+        } = self.upstreams[id];
+        if let Origin::Subscribe(request) = origin {
+            self.commands.push_back(Command::Cancel {
+                session,
+                request,
+                code: ResetCode::CANCELLED,
+            });
+            self.forget_upstream(id);
+        } else if self.upstreams[id].forward {
+            self.upstreams[id].forward = false;
+            self.update_upstream(
+                id,
+                Parameters {
+                    forward: Some(false),
+                    ..Parameters::default()
+                },
+            );
+        }
+    }
+
+    /// A track's last publisher is gone while it may have subscribers: others are asked, then time is given.
+    pub(crate) fn orphaned(&mut self, track: TrackId, now: Instant) {
+        let Some(entry) = self.tracks.get(track) else {
+            return;
+        };
+        if !entry.upstreams.is_empty() || entry.is_idle() {
+            return self.reap(track);
+        }
+        self.find_publishers(track, now);
+        self.timers
+            .set(now + self.config.orphan_after, Timer::Orphan(track));
+    }
+
+    pub(crate) fn orphan_due(&mut self, track: TrackId, now: Instant) {
+        let Some(entry) = self.tracks.get(track) else {
+            return;
+        };
+        if entry
+            .upstreams
+            .iter()
+            .any(|id| self.upstreams[*id].is_established())
+        {
+            return;
+        }
+        self.end_all(track, now);
+    }
+
+    fn end_all(&mut self, track: TrackId, now: Instant) {
+        let code = PublishDoneCode::TRACK_ENDED;
+        let subscribers: Vec<SubscriptionId> = self
+            .tracks
+            .get(track)
+            .map_or_else(Vec::new, |entry| entry.subscribers.clone());
+        for subscription in subscribers {
+            self.end_subscription(subscription, code, "the publisher is gone", now);
+        }
+    }
+
+    /// The publisher has said that nothing more comes.
+    pub(crate) fn track_ended(&mut self, track: TrackId, now: Instant) {
+        if self
+            .tracks
+            .get(track)
+            .is_some_and(|entry| entry.upstreams.is_empty())
+        {
+            self.end_all(track, now);
+        }
+    }
+
+    pub(crate) fn note_largest(&mut self, upstream: UpstreamId, largest: Option<Location>) {
+        if let (Some(upstream), Some(largest)) = (self.upstreams.get(upstream), largest) {
+            self.tracks[upstream.track].saw(largest);
+        }
+    }
+
+    pub(crate) fn linger_due(&mut self, track: TrackId) {
+        let Some(entry) = self.tracks.get(track) else {
+            return;
+        };
+        if !entry.subscribers.is_empty() || !entry.waiting.is_empty() {
+            return;
+        }
+        for id in entry.upstreams.clone() {
+            self.give_up_upstream(id);
+        }
+    }
+
+    /// The track a publisher calls `alias`.
+    #[inline]
+    pub(crate) fn track_by_alias(&self, session: SessionId, alias: u64) -> Option<TrackId> {
+        let upstream = self.sessions.get(session)?.upstream_by_alias.get(&alias)?;
+        self.upstreams.get(*upstream).map(|upstream| upstream.track)
+    }
+
+    /// Whether a publisher other than that of `stream` may go on with a track.
+    pub(crate) fn has_other_upstream(&self, track: TrackId, stream: InStreamId) -> bool {
+        let session = self.in_streams.get(stream).map(|source| source.session);
+        self.tracks.get(track).is_some_and(|track| {
+            track.upstreams.iter().any(|id| {
+                let upstream = &self.upstreams[*id];
+                upstream.is_established() && Some(upstream.session) != session
+            })
+        })
+    }
+}
+
+impl Relay {
+    /// A publisher's copies of one object differ, or break the track's rules (draft-22 §2.4.2): the track ends here.
+    pub(crate) fn malformed(&mut self, track: TrackId) {
+        self.counters.malformed_tracks += 1;
+        self.malformed.push(track);
+    }
+
+    /// Ends the tracks found malformed since the last call.
+    pub(crate) fn end_malformed(&mut self, now: Instant) {
+        for track in std::mem::take(&mut self.malformed) {
+            let Some(entry) = self.tracks.get(track) else {
+                continue;
+            };
+            let code = PublishDoneCode::MALFORMED_TRACK;
+            for subscription in entry.subscribers.clone() {
+                self.end_subscription(subscription, code, "two copies of an object differ", now);
+            }
+            let upstreams = self.tracks.get(track).map(|entry| entry.upstreams.clone());
+            for upstream in upstreams.into_iter().flatten() {
+                self.give_up_upstream(upstream);
+            }
+        }
+    }
+}
