@@ -10,6 +10,32 @@ pub struct WireError {
     pub what: &'static str,
 }
 
+impl WireError {
+    /// PROTOCOL_VIOLATION.
+    pub const fn violation(what: &'static str) -> WireError {
+        WireError {
+            code: TerminationCode::PROTOCOL_VIOLATION,
+            what,
+        }
+    }
+
+    /// KEY_VALUE_FORMATTING_ERROR: a known type with a value of another shape.
+    pub(crate) const fn formatting(what: &'static str) -> WireError {
+        WireError {
+            code: TerminationCode::KEY_VALUE_FORMATTING_ERROR,
+            what,
+        }
+    }
+
+    /// INTERNAL_ERROR: legal, but over a limit of ours that the draft does not set.
+    pub(crate) const fn over_limit(what: &'static str) -> WireError {
+        WireError {
+            code: TerminationCode::INTERNAL_ERROR,
+            what,
+        }
+    }
+}
+
 /// A message that cannot be said in the draft at hand, or is over a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
@@ -28,6 +54,20 @@ pub enum EncodeError {
         what: &'static str,
         /// Bytes.
         limit: usize,
+    },
+    /// The draft knows the parameter, but not in this message.
+    #[error("{what} may not appear in {message}")]
+    OutOfScope {
+        /// The parameter.
+        what: &'static str,
+        /// The message.
+        message: &'static str,
+    },
+    /// A value that no bytes stand for, such as a range that ends before it starts.
+    #[error("{what}")]
+    Invalid {
+        /// What is wrong with it.
+        what: &'static str,
     },
 }
 
@@ -92,7 +132,7 @@ codes! {
 }
 
 codes! {
-    /// Why a request failed.
+    /// Why a request failed. DUPLICATE_SUBSCRIPTION and INVALID_JOINING_REQUEST_ID exist in draft 18 only.
     RequestErrorCode {
         INTERNAL_ERROR = 0x0,
         UNAUTHORIZED = 0x1,
@@ -105,9 +145,11 @@ codes! {
         DOES_NOT_EXIST = 0x10,
         INVALID_RANGE = 0x11,
         MALFORMED_TRACK = 0x12,
+        DUPLICATE_SUBSCRIPTION = 0x19,
         UNINTERESTED = 0x20,
         PREFIX_OVERLAP = 0x30,
         NAMESPACE_TOO_LARGE = 0x31,
+        INVALID_JOINING_REQUEST_ID = 0x32,
         UNSUPPORTED_EXTENSION = 0x33,
         REDIRECT = 0x34,
         CONFLICTING_FILTERS = 0x35,

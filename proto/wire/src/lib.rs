@@ -6,10 +6,12 @@
 pub mod control;
 pub mod data;
 pub mod error;
+mod kvp;
 pub mod limits;
 pub mod name;
 pub mod param;
 pub mod property;
+mod reader;
 pub mod setup;
 pub mod varint;
 mod version;

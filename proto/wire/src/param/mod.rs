@@ -1,4 +1,16 @@
 //! Message parameters (draft-22 §9.20): one typed set for every message; the codec checks which may appear where.
+//!
+//! A range filter that breaks a rule costs its request, not the session: it lands in [`Parameters::invalid_filter`],
+//! and the receiver answers with REQUEST_ERROR INVALID_FILTER. Everything else that is wrong is a `WireError`.
+
+mod decode;
+mod encode;
+mod fill;
+mod kind;
+mod location_filter;
+mod range_filter;
+mod scope;
+mod token;
 
 use crate::name::{Location, Namespace};
 use bytes::Bytes;
@@ -38,6 +50,19 @@ pub struct Parameters {
     pub track_namespace_prefix: Option<Namespace>,
     /// 0x35 (20 and 22).
     pub include_properties: Option<bool>,
+    /// Set by the decoder when a range filter breaks a rule: the request is refused with INVALID_FILTER. The filters
+    /// that are in order are in `range_filters` all the same. Cannot be encoded.
+    pub invalid_filter: Option<InvalidFilter>,
+}
+
+/// Why a request is refused with INVALID_FILTER (draft-22 §3.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} (parameter {parameter:#x})")]
+pub struct InvalidFilter {
+    /// The parameter's type, 0x25 to 0x29.
+    pub parameter: u64,
+    /// The rule it breaks.
+    pub what: &'static str,
 }
 
 /// Which locations a subscription or fetch selects, in the terms of draft 22.
@@ -93,6 +118,25 @@ pub enum GroupOrder {
     Descending,
 }
 
+impl GroupOrder {
+    /// 1 or 2.
+    pub const fn code(self) -> u8 {
+        match self {
+            GroupOrder::Ascending => 1,
+            GroupOrder::Descending => 2,
+        }
+    }
+
+    /// The order that `code` stands for.
+    pub const fn from_code(code: u64) -> Option<GroupOrder> {
+        match code {
+            1 => Some(GroupOrder::Ascending),
+            2 => Some(GroupOrder::Descending),
+            _ => None,
+        }
+    }
+}
+
 /// FILL_PARAMETERS: what differs from the subscription for its fill stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FillParameters {
@@ -104,6 +148,8 @@ pub struct FillParameters {
     pub location_filter: Option<LocationFilter>,
     /// Order of the groups.
     pub group_order: Option<GroupOrder>,
+    /// 0x25 to 0x28.
+    pub range_filters: Vec<RangeFilter>,
 }
 
 /// A range filter (draft-22 §5.1.3).
@@ -126,9 +172,9 @@ pub enum FilterSubject {
     ObjectId,
     /// 0x27.
     Priority,
-    /// 0x28, with the property's type.
+    /// 0x28, with the property's type (0 if the filter is removed: the wire then names none).
     ObjectProperty(u64),
-    /// 0x29, with the property's type.
+    /// 0x29, with the property's type (0 if the filter is removed: the wire then names none).
     TrackProperty(u64),
 }
 
