@@ -173,8 +173,15 @@ impl Worker {
         loop {
             // Priority 1: what has arrived at the far end leaves, before more is taken in.
             self.deliver();
-            for source in self.wait()? {
+            let due = self
+                .up
+                .poll_timeout()
+                .into_iter()
+                .chain(self.down.poll_timeout())
+                .min();
+            for source in self.sockets.wait(due)? {
                 match source {
+                    Source::Timer => self.sockets.acknowledge_timer(),
                     // Priority 2: the owner's requests.
                     Source::Owner => {
                         if !self.serve_owner() {
@@ -210,17 +217,6 @@ impl Worker {
                 }
             },
         );
-    }
-
-    fn wait(&mut self) -> io::Result<Vec<Source>> {
-        let due = self
-            .up
-            .poll_timeout()
-            .into_iter()
-            .chain(self.down.poll_timeout())
-            .min();
-        let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
-        self.sockets.wait(timeout)
     }
 
     fn take_in(&mut self, source: Source) -> io::Result<()> {

@@ -6,7 +6,7 @@
 use std::{
     cmp::{Ordering, Reverse},
     collections::{BinaryHeap, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -77,7 +77,7 @@ impl<T: Clone> Link<T> {
             .peek()
             .is_some_and(|Reverse(first)| first.due <= now)
         {
-            let Reverse(Flight { datagram, .. }) = self.flight.pop()?;
+            let Reverse(Flight { datagram, due, .. }) = self.flight.pop()?;
             self.flight_bytes -= datagram.payload;
             if self.stats.blackhole {
                 self.stats.dropped_blackhole += 1;
@@ -85,6 +85,7 @@ impl<T: Clone> Link<T> {
             }
             self.stats.out_packets += 1;
             self.stats.out_bytes += datagram.payload as u64;
+            self.note_lateness(now - due);
             return Some(datagram.item);
         }
         None
@@ -126,6 +127,12 @@ impl<T: Clone> Link<T> {
         self.stats.queue_packets = self.queue.len() as u64;
         self.stats.flight_packets = self.flight.len() as u64;
         self.stats.clone()
+    }
+
+    /// How late the caller is. The arrival promised is not moved by it.
+    fn note_lateness(&mut self, late: Duration) {
+        self.stats.late_packets += u64::from(late > LATE);
+        self.stats.late_us_max = self.stats.late_us_max.max(late.as_micros() as u64);
     }
 
     fn queue_is_full_for(&self, payload: usize) -> bool {
@@ -242,6 +249,9 @@ impl<T> Eq for Flight<T> {}
 
 /// IPv4 and UDP headers, which occupy the line like payload does.
 const HEADER_BYTES: usize = 28;
+
+/// Beyond this a delay is no longer what was asked for.
+const LATE: Duration = Duration::from_micros(500);
 
 /// An unlimited line has no queue to bound it: 64 MiB is 1 Gbit/s over half a second of delay.
 const MAX_FLIGHT_BYTES: usize = 64 * 1024 * 1024;

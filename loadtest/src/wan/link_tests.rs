@@ -1,7 +1,5 @@
 //! The link's behaviour as sentences, on a virtual clock.
 
-use std::time::Duration;
-
 use rand::Rng;
 
 use super::*;
@@ -111,6 +109,17 @@ fn delay_is_exact_and_the_same_for_every_datagram() {
     bench.send_paced(3, 1200, ms(10));
     bench.run_for(FOR_EVER);
     assert_eq!(bench.arrived, [(0, ms(79)), (1, ms(89)), (2, ms(99))]);
+}
+
+#[test]
+fn a_caller_that_comes_late_is_told_by_how_much() {
+    let mut bench = Bench::new("delay=10ms");
+    bench.send_paced(3, 100, ms(1));
+    bench.now = bench.start + Duration::from_micros(11_400);
+    bench.drain();
+    bench.run_for(FOR_EVER);
+    let stats = bench.stats();
+    assert_eq!((stats.late_packets, stats.late_us_max), (1, 1_400));
 }
 
 #[test]

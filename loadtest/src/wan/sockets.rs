@@ -13,9 +13,10 @@ use std::{
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use rustix::{
-    event::{EventfdFlags, Timespec, epoll, eventfd},
+    event::{EventfdFlags, epoll, eventfd},
     io::Errno,
     net::sockopt,
+    time::{self, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec},
 };
 
 use super::batch::{Batch, Packet};
@@ -33,12 +34,16 @@ pub(super) enum Source {
     Target(ClientId),
     /// Requests from the emulator's owner.
     Owner,
+    /// The time that was waited for has come.
+    Timer,
 }
 
 /// All file descriptors of one emulator.
 pub(super) struct Sockets {
     epoll: OwnedFd,
     owner: Arc<OwnedFd>,
+    timer: OwnedFd,
+    armed: Option<Instant>,
     listener: Socket,
     target: SocketAddr,
     clients: HashMap<ClientId, Client>,
@@ -52,6 +57,8 @@ impl Sockets {
     pub(super) fn open(listen: SocketAddr, target: SocketAddr) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let owner = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let timer_flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = time::timerfd_create(TimerfdClockId::Monotonic, timer_flags)?;
         let listener = Socket::bind(listen)?;
         epoll::add(
             &epoll,
@@ -60,9 +67,12 @@ impl Sockets {
             epoll::EventFlags::IN,
         )?;
         epoll::add(&epoll, &owner, data(Source::Owner), epoll::EventFlags::IN)?;
+        epoll::add(&epoll, &timer, data(Source::Timer), epoll::EventFlags::IN)?;
         Ok(Self {
             epoll,
             owner: Arc::new(owner),
+            timer,
+            armed: None,
             listener,
             target,
             clients: HashMap::new(),
@@ -95,22 +105,46 @@ impl Sockets {
         self.listener.state.max_gso_segments()
     }
 
-    /// Sleeps until something can be read, or `timeout` is over. Precise to the timer slack.
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Source>> {
-        let timeout = timeout.map(|span| Timespec {
-            tv_sec: span.as_secs() as i64,
-            tv_nsec: i64::from(span.subsec_nanos()),
-        });
+    /// Sleeps until something can be read, or the time is `due`. Precise to the timer slack.
+    pub(super) fn wait(&mut self, due: Option<Instant>) -> io::Result<Vec<Source>> {
+        self.arm(due)?;
         let mut events = Vec::with_capacity(MAX_EVENTS);
         match epoll::wait(
             &self.epoll,
             rustix::buffer::spare_capacity(&mut events),
-            timeout.as_ref(),
+            None,
         ) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(events.iter().map(|event| source(event.data)).collect())
+    }
+
+    /// Sets the timer, unless it stands at that time already. A timeout of `epoll::wait` itself
+    /// would be rounded to a millisecond.
+    fn arm(&mut self, due: Option<Instant>) -> io::Result<()> {
+        if self.armed == due {
+            return Ok(());
+        }
+        // Zero disarms; a time that has passed is a nanosecond away.
+        let span = due.map_or(Duration::ZERO, |due| {
+            due.saturating_duration_since(Instant::now())
+                .max(Duration::from_nanos(1))
+        });
+        let once = time::Itimerspec {
+            it_interval: timespec(Duration::ZERO),
+            it_value: timespec(span),
+        };
+        time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
+        self.armed = due;
+        Ok(())
+    }
+
+    /// Lets the timer be set anew after it has rung.
+    pub(super) fn acknowledge_timer(&mut self) {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.timer, &mut count);
+        self.armed = None;
     }
 
     pub(super) fn acknowledge_owner(&self) {
@@ -127,7 +161,7 @@ impl Sockets {
         mut take: impl FnMut(Packet),
     ) -> io::Result<()> {
         match source {
-            Source::Owner => {}
+            Source::Owner | Source::Timer => {}
             Source::Target(id) => {
                 if let Some(client) = self.clients.get_mut(&id) {
                     client.last_used = now;
@@ -343,6 +377,13 @@ fn is_refusal(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }
 
+fn timespec(span: Duration) -> Timespec {
+    Timespec {
+        tv_sec: span.as_secs() as i64,
+        tv_nsec: i64::from(span.subsec_nanos()),
+    }
+}
+
 fn unspecified_like(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -354,6 +395,7 @@ fn data(source: Source) -> epoll::EventData {
     epoll::EventData::new_u64(match source {
         Source::Clients => 0,
         Source::Owner => 1,
+        Source::Timer => 2,
         Source::Target(ClientId(id)) => id,
     })
 }
@@ -362,12 +404,13 @@ fn source(data: epoll::EventData) -> Source {
     match data.u64() {
         0 => Source::Clients,
         1 => Source::Owner,
+        2 => Source::Timer,
         id => Source::Target(ClientId(id)),
     }
 }
 
-/// Ids below name the other two sources.
-const FIRST_CLIENT: u64 = 2;
+/// Ids below name the other sources.
+const FIRST_CLIENT: u64 = 3;
 
 /// More than any load test on one machine has use for, and a bound on open files.
 const MAX_CLIENTS: usize = 4096;

@@ -39,6 +39,11 @@ pub struct LinkStats {
     pub out_packets: u64,
     /// Their bytes.
     pub out_bytes: u64,
+    /// Those that left more than half a millisecond after their time, because the emulator did not
+    /// get the processor: with many of them, what was measured over the link is not the link's.
+    pub late_packets: u64,
+    /// The latest of them, in microseconds.
+    pub late_us_max: u64,
     /// Lost at random on the line.
     pub dropped_loss: u64,
     /// Dropped at the tail of the full queue.
