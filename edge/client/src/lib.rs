@@ -1,0 +1,10 @@
+//! The native client: publishes real media files as LOC tracks with an MSF catalog, watches them into files again, and
+//! probes edges. The binary `meridian` is a thin shell over this.
+
+pub mod catalog;
+pub mod digest;
+pub mod group_clock;
+pub mod ledger;
+pub mod loc;
+pub mod media;
+pub mod recording;
