@@ -1,1 +1,6 @@
-//! Under construction.
+//! A MoQT session, either role, over raw QUIC, WebTransport or qmux; and the native client.
+
+pub mod endpoint;
+pub mod session;
+pub mod tls;
+pub mod transport;
