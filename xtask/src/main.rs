@@ -1,3 +1,37 @@
-//! Under construction.
+//! `cargo xtask`: the command line of every developer task. The tasks are in the library.
 
-fn main() {}
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::{bench, check, setup, test, up};
+
+/// Every developer task in one place.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what this machine lacks for building, testing and running.
+    Setup,
+    /// Run every test, from a machine with nothing but the toolchain.
+    Test(test::Args),
+    /// Format, lints, docs, licences, unused dependencies, layering, budgets.
+    Check(check::Args),
+    /// A talk across three offices joined by emulated wide-area links.
+    Up(up::Args),
+    /// Measure the relay against its budgets and its peers.
+    Bench(bench::Args),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Setup => setup::run(),
+        Task::Test(args) => test::run(&args),
+        Task::Check(args) => check::run(&args),
+        Task::Up(args) => up::run(&args),
+        Task::Bench(args) => bench::run(&args),
+    }
+}

@@ -1,0 +1,13 @@
+//! The developer tasks, one module each, and what they share: running commands, the workspace's
+//! folders, certificates, the talk. Depends on none of Meridian's own crates, so that it builds
+//! before anything they need is installed.
+
+pub mod bench;
+pub mod certs;
+pub mod check;
+pub mod setup;
+pub mod shell;
+pub mod talk;
+pub mod test;
+pub mod up;
+pub mod workspace;
