@@ -1,0 +1,4 @@
+//! Feeds what the fuzzer finds to `targets::subgroup`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| meridian_wire_fuzz::subgroup(data));
