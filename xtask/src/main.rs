@@ -1,5 +1,7 @@
 //! `cargo xtask`: the command line of every developer task. The tasks are in the library.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{bench, check, setup, test, up};
@@ -26,8 +28,19 @@ enum Task {
     Bench(bench::Args),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // On one line and without a backtrace: what failed has been printed above it.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
         Task::Setup => setup::run(),
         Task::Test(args) => test::run(&args),
         Task::Check(args) => check::run(&args),

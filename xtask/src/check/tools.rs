@@ -23,7 +23,14 @@ pub(super) fn unused_dependencies() -> Result<()> {
 pub(super) fn deny() -> Result<()> {
     eprintln!("skipped: advisories (their database is not in the package registry)");
     let deny = installed(&DENY)?;
-    let args = ["--locked", "check", "bans", "licenses", "sources"];
+    let args = [
+        "--locked",
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ];
     shell::run(&mut shell::command(&deny.to_string_lossy(), args))
 }
 
