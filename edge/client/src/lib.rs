@@ -2,9 +2,13 @@
 //! probes edges. The binary `meridian` is a thin shell over this.
 
 pub mod catalog;
+pub mod cli;
 pub mod digest;
+pub mod exit;
 pub mod group_clock;
 pub mod ledger;
 pub mod loc;
 pub mod media;
+pub mod meter;
 pub mod recording;
+pub mod report;
