@@ -6,28 +6,18 @@ use crate::id::{SessionId, TrackId};
 use crate::relay::Relay;
 use crate::{DropReason, SubscriptionId};
 use bytes::{Bytes, BytesMut};
-use meridian_wire::data::{Datagram, ObjectDatagram, ObjectHeader};
-use meridian_wire::{Location, WireError};
+use meridian_wire::Location;
+use meridian_wire::data::{ObjectDatagram, ObjectHeader};
 use std::time::Instant;
 
 impl Relay {
-    /// A peer sent a datagram. An error means that it broke the protocol: the shell closes its session.
-    pub fn handle_datagram(
-        &mut self,
-        session: SessionId,
-        bytes: Bytes,
-        now: Instant,
-    ) -> Result<(), WireError> {
-        let Datagram::Object(object) = Datagram::decode(bytes)? else {
-            return Ok(());
-        };
+    /// A peer sent an object as a datagram.
+    pub fn handle_datagram(&mut self, session: SessionId, object: ObjectDatagram, now: Instant) {
         let Some(track) = self.track_by_alias(session, object.track_alias) else {
-            self.counters.drop(DropReason::UnknownAlias, 1);
-            return Ok(());
+            return self.counters.drop(DropReason::UnknownAlias, 1);
         };
         self.take_datagram(track, object);
         self.end_malformed(now);
-        Ok(())
     }
 
     /// The transport had no room for a datagram that was handed out.

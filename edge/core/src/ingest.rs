@@ -273,6 +273,7 @@ impl Relay {
         feed.index = Some(held.objects.len());
         let from = held.log.len();
         let bytes = head.wire.len();
+        self.arrival = Some(head.header.properties.clone());
         held.begin(head, now);
         track.saw(Location {
             group: feed.group,

@@ -13,6 +13,7 @@ use crate::subscription::{OutStream, Subscription};
 use crate::timer::{Timer, Timers};
 use crate::track::Track;
 use crate::upstream::Upstream;
+use bytes::Bytes;
 use meridian_wire::{FullTrackName, ResetCode, WireError};
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
@@ -40,6 +41,8 @@ pub struct Relay {
     pub(crate) counters: Counters,
     /// Bytes in all caches.
     pub(crate) cached_bytes: usize,
+    /// The properties of the object that began last.
+    pub(crate) arrival: Option<Bytes>,
     /// The next track alias; aliases are never used again.
     pub(crate) next_alias: u64,
 }
@@ -64,6 +67,7 @@ impl Relay {
             deliveries: VecDeque::new(),
             counters: Counters::default(),
             cached_bytes: 0,
+            arrival: None,
             next_alias: 1,
         }
     }
@@ -140,6 +144,12 @@ impl Relay {
     /// What the relay has done so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The properties of the object that began last since the previous call, for those who measure lag.
+    #[inline]
+    pub fn take_arrival(&mut self) -> Option<Bytes> {
+        self.arrival.take()
     }
 
     /// Bytes held in caches.

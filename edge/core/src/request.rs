@@ -167,6 +167,11 @@ impl Relay {
         }
     }
 
+    /// Whether an answer to a request of ours still matters; if not, the shell cancels what it has opened meanwhile.
+    pub fn awaits(&self, session: SessionId, request: OutRequestId) -> bool {
+        self.sessions.get(session).is_some_and(|peer| peer.outgoing.contains_key(&request))
+    }
+
     fn published_no_more(
         &mut self,
         session: SessionId,

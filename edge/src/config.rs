@@ -1,0 +1,369 @@
+//! One office's configuration: a TOML file, read whole and checked before a port is bound.
+
+use meridian_relay::Role;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// What an edge is told of itself and its neighbours.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The office's id, as in `bangkok`.
+    pub office: String,
+    /// Where it listens.
+    pub listen: Listen,
+    /// The certificate clients see.
+    pub tls: Identity,
+    /// Credentials between edges; needed as soon as there are neighbours.
+    pub neighbour_tls: Option<NeighbourIdentity>,
+    /// Other edges. Those it dials have an address; children dial in.
+    #[serde(default, rename = "neighbour")]
+    pub neighbours: Vec<Neighbour>,
+    /// Who may do what.
+    #[serde(default)]
+    pub access: Access,
+    /// Limits on memory and time.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Addresses.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// For clients: raw QUIC and WebTransport on UDP, WebSocket on the TCP port of the same number.
+    pub clients: SocketAddr,
+    /// For edges below and beside this one, UDP.
+    pub neighbours: Option<SocketAddr>,
+}
+
+/// A certificate chain and its key, PEM files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Leaf first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// What an edge shows other edges, and whom it believes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeighbourIdentity {
+    /// The authority that signs edges' certificates.
+    pub ca: PathBuf,
+    /// Leaf first; its name is the office's id.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Another edge.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbour {
+    /// Its office's id: the name in its certificate.
+    pub office: String,
+    /// What it is to this edge.
+    pub role: NeighbourRole,
+    /// Where to dial it. A child has none: it dials in.
+    pub address: Option<SocketAddr>,
+}
+
+/// A neighbour's place.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum NeighbourRole {
+    /// The edge above.
+    Parent,
+    /// A second edge above.
+    BackupParent,
+    /// An edge below.
+    Child,
+    /// A direct link to another region.
+    Shortcut,
+}
+
+/// Who may publish and subscribe.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// Everybody may do everything. Without it clients are refused, as no other credentials are configured.
+    #[serde(default)]
+    pub open: bool,
+}
+
+/// Limits. What is absent keeps its default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of media all tracks together may hold.
+    pub cache_bytes: Option<usize>,
+    /// Bytes of media one track may hold.
+    pub track_cache_bytes: Option<usize>,
+    /// Sessions of clients at a time.
+    pub clients: Option<usize>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The text is not a configuration.
+    #[error("{path}:{line}: {what}")]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// The line to mend, from 1.
+        line: usize,
+        /// What is wrong there.
+        what: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Config::parse(&text).map_err(|(line, what)| ConfigError::Wrong {
+            path: path.to_owned(),
+            line,
+            what,
+        })
+    }
+
+    /// Reads and checks a text; an error names its line.
+    fn parse(text: &str) -> Result<Config, (usize, String)> {
+        let line_at = |offset: usize| text[..offset.min(text.len())].lines().count().max(1);
+        let config: Config = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_at(span.start + 1));
+            (line, error.message().to_owned())
+        })?;
+        config.check().map_err(|(needle, what)| {
+            let line = text.find(&needle).map_or(1, |offset| line_at(offset + 1));
+            (line, what)
+        })?;
+        Ok(config)
+    }
+
+    /// What the types do not say. An error names a piece of the text that is on the line to mend.
+    fn check(&self) -> Result<(), (String, String)> {
+        let wrong = |needle: &str, what: String| Err((needle.to_owned(), what));
+        if !is_office_id(&self.office) {
+            return wrong(
+                "office",
+                "an office id has lower-case letters, digits and hyphens".into(),
+            );
+        }
+        if !self.neighbours.is_empty() && self.neighbour_tls.is_none() {
+            return wrong(
+                "[[neighbour]]",
+                "neighbours need a [neighbour_tls] section".into(),
+            );
+        }
+        if self.listen.neighbours.is_some() && self.neighbour_tls.is_none() {
+            return wrong(
+                "neighbours",
+                "listening for neighbours needs a [neighbour_tls] section".into(),
+            );
+        }
+        if self
+            .listen
+            .neighbours
+            .is_some_and(|n| n.port() == self.listen.clients.port() && n.port() != 0)
+        {
+            return wrong(
+                "neighbours",
+                "clients and neighbours need ports of their own".into(),
+            );
+        }
+        for (n, neighbour) in self.neighbours.iter().enumerate() {
+            let office = format!("\"{}\"", neighbour.office);
+            if neighbour.office == self.office {
+                return wrong(&office, "an office is not its own neighbour".into());
+            }
+            if self.neighbours[..n]
+                .iter()
+                .any(|other| other.office == neighbour.office)
+            {
+                return wrong(&office, format!("{} is listed twice", neighbour.office));
+            }
+            let dials = neighbour.address.is_some();
+            match neighbour.role {
+                NeighbourRole::Child if dials => {
+                    return wrong(&office, "a child dials in: it has no address here".into());
+                }
+                NeighbourRole::Parent | NeighbourRole::BackupParent if !dials => {
+                    return wrong(&office, "a parent is dialled: it needs an address".into());
+                }
+                _ => {}
+            }
+        }
+        let parents = |role| {
+            self.neighbours
+                .iter()
+                .filter(|other| other.role == role)
+                .count()
+        };
+        if parents(NeighbourRole::Parent) > 1 {
+            return wrong(
+                "parent",
+                "there is one parent; a second is a backup-parent".into(),
+            );
+        }
+        for path in self.files() {
+            if !path.is_file() {
+                let needle = path.display().to_string();
+                return wrong(&needle, format!("{needle}: no such file"));
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> Vec<&PathBuf> {
+        let mut files = vec![&self.tls.certificate, &self.tls.key];
+        if let Some(tls) = &self.neighbour_tls {
+            files.extend([&tls.ca, &tls.certificate, &tls.key]);
+        }
+        files
+    }
+
+    /// The relay's limits with what this file changes.
+    pub fn relay(&self) -> meridian_relay::Config {
+        let mut relay = meridian_relay::Config::default();
+        relay.cache_bytes = self.limits.cache_bytes.unwrap_or(relay.cache_bytes);
+        relay.track_cache_bytes = self
+            .limits
+            .track_cache_bytes
+            .unwrap_or(relay.track_cache_bytes);
+        relay
+    }
+
+    /// What the file means, for `--check-config`.
+    pub fn describe(&self) -> String {
+        let mut text = format!("{}: clients on {}", self.office, self.listen.clients);
+        if let Some(address) = self.listen.neighbours {
+            text += &format!(", neighbours on {address}");
+        }
+        for neighbour in &self.neighbours {
+            text += &format!("\n  {:?} {}", neighbour.role, neighbour.office);
+            match neighbour.address {
+                Some(address) => text += &format!(" at {address}"),
+                None => text += ", dials in",
+            }
+        }
+        text + if self.access.open {
+            "\n  open to everybody"
+        } else {
+            "\n  closed to clients"
+        }
+    }
+}
+
+impl NeighbourRole {
+    /// The role as the relay knows it.
+    pub fn in_relay(self) -> Role {
+        match self {
+            NeighbourRole::Parent => Role::Parent,
+            NeighbourRole::BackupParent => Role::BackupParent,
+            NeighbourRole::Child => Role::Child,
+            NeighbourRole::Shortcut => Role::Shortcut,
+        }
+    }
+}
+
+fn is_office_id(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.len() <= 63 && text.chars().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+office = "bangkok"
+[listen]
+clients = "127.0.0.1:4443"
+neighbours = "127.0.0.1:4444"
+[tls]
+certificate = "Cargo.toml"
+key = "Cargo.toml"
+[neighbour_tls]
+ca = "Cargo.toml"
+certificate = "Cargo.toml"
+key = "Cargo.toml"
+[[neighbour]]
+office = "geneva"
+role = "parent"
+address = "127.0.0.1:5000"
+[access]
+open = true
+"#;
+
+    fn fails(from: &str, to: &str) -> (usize, String) {
+        assert!(GOOD.contains(from), "{from}");
+        Config::parse(&GOOD.replace(from, to)).expect_err(to)
+    }
+
+    #[test]
+    fn a_whole_file_is_taken() {
+        let config = Config::parse(GOOD).expect("it is good");
+        assert_eq!(config.neighbours[0].role.in_relay(), Role::Parent);
+        assert!(
+            config
+                .describe()
+                .contains("Parent geneva at 127.0.0.1:5000")
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let (line, what) = fails("open = true", "opne = true");
+        assert_eq!(line, 18);
+        assert!(what.contains("opne"), "{what}");
+    }
+
+    #[test]
+    fn a_wrong_address_is_refused_with_its_line() {
+        assert_eq!(fails("127.0.0.1:4443", "127.0.0.1").0, 4);
+    }
+
+    #[test]
+    fn a_parent_without_address_is_refused_with_its_line() {
+        let (line, what) = fails("address = \"127.0.0.1:5000\"\n", "");
+        assert_eq!(line, 14);
+        assert!(what.contains("needs an address"), "{what}");
+    }
+
+    #[test]
+    fn one_port_for_both_is_refused() {
+        assert!(
+            fails("127.0.0.1:4444", "127.0.0.1:4443")
+                .1
+                .contains("ports of their own")
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let (line, what) = fails(
+            "certificate = \"Cargo.toml\"\nkey",
+            "certificate = \"no.pem\"\nkey",
+        );
+        assert_eq!(line, 7);
+        assert!(what.contains("no.pem"), "{what}");
+    }
+}

@@ -1,0 +1,328 @@
+//! A session and the relay: requests, data streams and datagrams in; messages out.
+
+use crate::worker::{State, Worker};
+use meridian_relay::{Command, OutRequestId, Peer, SessionId};
+use meridian_session::session::{
+    IncomingRequest, RequestEvent, RequestReceiver, RequestSender, SendError, Session, SessionError,
+};
+use meridian_session::transport::SendStream;
+use meridian_wire::{Message, ResetCode};
+use slotmap::SecondaryMap;
+use std::collections::HashMap;
+use std::time::Instant;
+use tokio::task::AbortHandle;
+
+/// A session as its worker holds it.
+pub(crate) struct Link {
+    pub(crate) session: Session,
+    /// A stream that was opened while the relay waited for credit.
+    pub(crate) spare: Option<SendStream>,
+    pub(crate) waits_for_credit: bool,
+    /// The peer's requests, by ID.
+    incoming: HashMap<u64, Exchange>,
+    /// Ours.
+    outgoing: SecondaryMap<OutRequestId, Exchange>,
+}
+
+/// A request stream: how to say something on it, and the task that listens.
+struct Exchange {
+    sender: RequestSender,
+    listener: AbortHandle,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+/// Serves a session until it ends. The error tells why it did.
+pub async fn serve(worker: Worker, session: Session, peer: Peer) -> SessionError {
+    let link = Link {
+        session: session.clone(),
+        spare: None,
+        waits_for_credit: false,
+        incoming: HashMap::new(),
+        outgoing: SecondaryMap::new(),
+    };
+    let id = worker.state(|state| {
+        let id = state.relay.add_session(peer, Instant::now());
+        state.links.insert(id, link);
+        id
+    });
+    let _ends = Ends {
+        worker: worker.clone(),
+        id,
+    };
+    tokio::select! {
+        error = take_requests(&worker, &session, id) => error,
+        error = crate::receiving::take_data(&worker, &session, id) => error,
+        error = crate::receiving::take_datagrams(&worker, &session, id) => error,
+        error = session.closed() => error,
+    }
+}
+
+/// Takes the session out of its worker, however its task ends.
+struct Ends {
+    worker: Worker,
+    id: SessionId,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.worker.state(|state| {
+            state.links.remove(self.id);
+            state.drop_sending(self.id);
+            state.relay.remove_session(self.id, Instant::now());
+        });
+    }
+}
+
+async fn take_requests(worker: &Worker, session: &Session, id: SessionId) -> SessionError {
+    loop {
+        let IncomingRequest {
+            id: request,
+            message,
+            stream,
+            ..
+        } = match session.accept_request().await {
+            Ok(incoming) => incoming,
+            Err(error) => return error,
+        };
+        let (sender, receiver) = stream.split();
+        let listener =
+            tokio::task::spawn_local(hear_request(worker.clone(), id, request, receiver))
+                .abort_handle();
+        worker.state(|state| {
+            if let Some(link) = state.links.get_mut(id) {
+                link.incoming.insert(request, Exchange { sender, listener });
+                state.relay.handle_request(id, message, Instant::now());
+            }
+        });
+    }
+}
+
+/// Hands what the peer says on a request of its own to the relay.
+async fn hear_request(worker: Worker, id: SessionId, request: u64, mut receiver: RequestReceiver) {
+    loop {
+        let Ok(event) = receiver.recv().await else {
+            return;
+        };
+        let now = Instant::now();
+        match event {
+            RequestEvent::Message(message) => {
+                worker.relay(|relay| relay.handle_request_message(id, request, message, now));
+            }
+            RequestEvent::Fin => {
+                worker.relay(|relay| relay.handle_request_closed(id, request, false, now));
+            }
+            RequestEvent::Reset(_) | RequestEvent::Stopped(_) => {
+                worker.state(|state| {
+                    state.relay.handle_request_closed(id, request, true, now);
+                    state.end_incoming(id, request);
+                });
+                return;
+            }
+            RequestEvent::Done => return,
+        }
+    }
+}
+
+/// Hands what the peer says on a request of ours to the relay.
+async fn hear_response(
+    worker: Worker,
+    id: SessionId,
+    request: OutRequestId,
+    mut receiver: RequestReceiver,
+) {
+    loop {
+        let Ok(event) = receiver.recv().await else {
+            return;
+        };
+        let now = Instant::now();
+        let cancelled = match event {
+            RequestEvent::Message(message) => {
+                worker.relay(|relay| relay.handle_response(id, request, message, now));
+                continue;
+            }
+            RequestEvent::Fin => false,
+            RequestEvent::Reset(_) | RequestEvent::Stopped(_) => true,
+            RequestEvent::Done => return,
+        };
+        worker.state(|state| {
+            state
+                .relay
+                .handle_response_closed(id, request, cancelled, now);
+            if cancelled && let Some(link) = state.links.get_mut(id) {
+                link.outgoing.remove(request);
+            }
+        });
+        if cancelled {
+            return;
+        }
+    }
+}
+
+impl State {
+    /// Does a piece of slow work for the relay.
+    pub(crate) fn perform(&mut self, worker: &Worker, command: Command) {
+        match command {
+            Command::Respond {
+                session,
+                request,
+                message,
+                finish,
+            } => {
+                self.respond(session, request, message, finish);
+            }
+            Command::Reject {
+                session,
+                request,
+                code,
+            } => {
+                if let Some(exchange) = self
+                    .links
+                    .get_mut(session)
+                    .and_then(|link| link.incoming.remove(&request))
+                {
+                    exchange.sender.reset(code);
+                }
+            }
+            Command::Request {
+                session,
+                request,
+                message,
+            } => {
+                self.request(worker, session, request, message);
+            }
+            Command::Update {
+                session,
+                request,
+                message,
+                finish,
+            } => {
+                let Some(link) = self.links.get_mut(session) else {
+                    return;
+                };
+                if let Some(exchange) = link.outgoing.get(request) {
+                    exchange.say(message, finish);
+                }
+                if finish {
+                    link.outgoing.remove(request);
+                }
+            }
+            Command::Cancel {
+                session,
+                request,
+                code,
+            } => {
+                if let Some(exchange) = self
+                    .links
+                    .get_mut(session)
+                    .and_then(|link| link.outgoing.remove(request))
+                {
+                    exchange.sender.reset(code);
+                }
+            }
+            Command::Stop { stream, code, .. } => {
+                if let Some(stop) = self.reading.remove(stream) {
+                    // The reader may have come to the end by itself.
+                    let _ = stop.send(code);
+                }
+            }
+            Command::Close {
+                session,
+                code,
+                reason,
+            } => {
+                if let Some(link) = self.links.get(session) {
+                    link.session.close(code, reason);
+                }
+            }
+        }
+    }
+
+    fn respond(&mut self, session: SessionId, request: u64, message: Message, finish: bool) {
+        let Some(link) = self.links.get_mut(session) else {
+            return;
+        };
+        if let Some(exchange) = link.incoming.get(&request) {
+            exchange.say(message, finish);
+        }
+        if finish {
+            link.incoming.remove(&request);
+        }
+    }
+
+    fn request(&mut self, worker: &Worker, id: SessionId, request: OutRequestId, message: Message) {
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        let session = link.session.clone();
+        let worker = worker.clone();
+        // A request waits for stream credit in a task of its own; nothing else waits for it.
+        tokio::task::spawn_local(async move {
+            let opened = session
+                .open_request(|id| with_request_id(message, id))
+                .await;
+            let now = Instant::now();
+            match opened {
+                Ok(stream) => {
+                    let (sender, receiver) = stream.split();
+                    let hear = hear_response(worker.clone(), id, request, receiver);
+                    let listener = tokio::task::spawn_local(hear).abort_handle();
+                    let exchange = Exchange { sender, listener };
+                    worker.state(|state| match state.links.get_mut(id) {
+                        Some(link) if state.relay.awaits(id, request) => {
+                            link.outgoing.insert(request, exchange);
+                        }
+                        _ => exchange.sender.reset(ResetCode::CANCELLED),
+                    });
+                }
+                Err(SendError::Session(_)) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a request could not be made");
+                    worker.relay(|relay| relay.handle_response_closed(id, request, true, now));
+                }
+            }
+        });
+    }
+
+    /// Forgets a request of the peer's that it has cancelled.
+    fn end_incoming(&mut self, session: SessionId, request: u64) {
+        let link = self.links.get_mut(session);
+        if let Some(exchange) = link.and_then(|link| link.incoming.remove(&request)) {
+            exchange.sender.reset(ResetCode::CANCELLED);
+        }
+    }
+}
+
+impl Exchange {
+    fn say(&self, message: Message, finish: bool) {
+        let sent = match message {
+            Message::RequestUpdate(update) => self.sender.update(update.params).map(|_| ()),
+            message => self.sender.send(&message),
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a message was not sent");
+        }
+        if finish {
+            // A stream that the peer has stopped needs no end.
+            let _ = self.sender.finish();
+        }
+    }
+}
+
+/// The message with the request ID that the session chose.
+fn with_request_id(mut message: Message, id: u64) -> Message {
+    match &mut message {
+        Message::Subscribe(ask) | Message::TrackStatus(ask) => ask.request_id = id,
+        Message::Publish(offer) => offer.request_id = id,
+        Message::Fetch(ask) => ask.request_id = id,
+        Message::PublishNamespace(ask)
+        | Message::SubscribeNamespace(ask)
+        | Message::SubscribeTracks(ask) => ask.request_id = id,
+        _ => {}
+    }
+    message
+}

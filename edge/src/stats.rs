@@ -1,0 +1,91 @@
+//! What the shell measures itself: how long a hop takes, how old media is when it comes, how the links do.
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use meridian_relay::Role;
+use meridian_session::transport::Connection;
+use meridian_wire::property::Block;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Measurements of one worker.
+pub(crate) struct Stats {
+    /// From the moment bytes were there to read to the moment everything they caused was written, in microseconds.
+    hop: Histogram<u64>,
+    /// From capture to arrival here, by the publisher's clock and ours, in microseconds.
+    lag: Histogram<u64>,
+    neighbours: BTreeMap<String, (Role, Connection)>,
+}
+
+impl Default for Stats {
+    fn default() -> Stats {
+        // Up to a minute, to two digits.
+        let micros =
+            || Histogram::new_with_bounds(1, 60_000_000, 2).expect("the bounds are in order");
+        Stats {
+            hop: micros(),
+            lag: micros(),
+            neighbours: BTreeMap::new(),
+        }
+    }
+}
+
+impl Stats {
+    /// Everything that was read at `since` has been passed on.
+    pub(crate) fn passed_on(&mut self, since: Instant) {
+        self.hop
+            .saturating_record(since.elapsed().as_micros() as u64);
+    }
+
+    /// An object came, with these properties.
+    pub(crate) fn arrived(&mut self, properties: &Bytes) {
+        let Some(captured) = Block::new(properties).timestamp() else {
+            return;
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let lag = (now.as_micros() as u64).saturating_sub(captured);
+        self.lag.saturating_record(lag);
+    }
+
+    pub(crate) fn neighbour_came(&mut self, office: &str, role: Role, connection: Connection) {
+        self.neighbours
+            .insert(office.to_owned(), (role, connection));
+    }
+
+    pub(crate) fn neighbour_left(&mut self, office: &str) {
+        self.neighbours.remove(office);
+    }
+
+    /// Microseconds.
+    pub(crate) fn hop(&self) -> Value {
+        quantiles(&self.hop, 1.0)
+    }
+
+    /// Milliseconds.
+    pub(crate) fn lag(&self) -> Value {
+        quantiles(&self.lag, 1000.0)
+    }
+
+    pub(crate) fn neighbours(&self) -> Value {
+        let each = self.neighbours.iter().map(|(office, (role, connection))| {
+            let stats = connection.stats();
+            json!({
+                "office": office,
+                "role": format!("{role:?}"),
+                "rtt_ms": connection.rtt().as_secs_f64() * 1000.0,
+                "packets_sent": stats.udp_sent_datagrams,
+                "packets_received": stats.udp_received_datagrams,
+                "packets_lost": stats.lost_packets,
+            })
+        });
+        each.collect()
+    }
+}
+
+fn quantiles(of: &Histogram<u64>, unit: f64) -> Value {
+    let at = |quantile: f64| of.value_at_quantile(quantile) as f64 / unit;
+    json!({ "count": of.len(), "p50": at(0.5), "p99": at(0.99), "max": of.max() as f64 / unit })
+}

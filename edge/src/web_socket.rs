@@ -1,0 +1,62 @@
+//! The door for networks that block UDP: qmux over secure WebSocket (R6).
+
+use crate::clients::{Count, Entrance};
+use meridian_session::tls::{self, Identity};
+use meridian_session::transport::{Connection, WebSocketSettings, accept_web_socket};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// How long TLS and the upgrade may take together.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Handshakes in progress beyond which nobody is let in.
+const MAX_HANDSHAKES: usize = 1024;
+
+pub(crate) async fn listen(
+    entrance: &Entrance,
+    address: SocketAddr,
+    identity: Identity,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let tls = tls::server(identity, vec![b"http/1.1".to_vec()])?;
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    tokio::task::spawn_local(take_connections(entrance.clone(), listener, acceptor));
+    Ok(())
+}
+
+async fn take_connections(entrance: Entrance, listener: TcpListener, acceptor: TlsAcceptor) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) if entrance.handshakes.get() < MAX_HANDSHAKES => {
+                tokio::task::spawn_local(enter(entrance.clone(), acceptor.clone(), stream, remote));
+            }
+            Ok(_) => {}
+            // Out of file descriptors, most likely: the next try waits until some have been closed.
+            Err(error) => {
+                tracing::warn!(%error, "a TCP connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn enter(entrance: Entrance, acceptor: TlsAcceptor, stream: TcpStream, remote: SocketAddr) {
+    let handshake = Count::one(&entrance.handshakes);
+    let connected = tokio::time::timeout(HANDSHAKE, async {
+        // Small frames are not to wait for others (Nagle).
+        stream.set_nodelay(true)?;
+        let stream = acceptor.accept(stream).await?;
+        let settings = WebSocketSettings::default();
+        anyhow::Ok::<Connection>(accept_web_socket(stream, remote, &settings).await?)
+    });
+    match connected.await {
+        Ok(Ok(connection)) => {
+            drop(handshake);
+            entrance.admit(connection).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a WebSocket did not come about"),
+        Err(_) => tracing::debug!("a WebSocket handshake took too long"),
+    }
+}

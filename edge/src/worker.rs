@@ -1,0 +1,142 @@
+//! One relay and the sessions it serves, on one thread.
+//!
+//! Everything that touches the relay goes through [`Worker::relay`]: it runs one `handle_*` and then carries out what the
+//! relay asks for until it asks for nothing more.
+
+use crate::link::Link;
+use crate::sending::Sending;
+use crate::stats::Stats;
+use meridian_relay::{InStreamId, OutStreamId, Outgoing, Relay, SessionId};
+use meridian_wire::{ResetCode, TerminationCode};
+use slotmap::SecondaryMap;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, oneshot};
+
+/// How long closing may take when the process ends.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A handle on a worker; clones are the same worker.
+#[derive(Clone)]
+pub struct Worker(Rc<Shared>);
+
+struct Shared {
+    state: RefCell<State>,
+    /// The relay's next deadline has moved forward.
+    sooner: Notify,
+}
+
+/// What a worker holds.
+pub(crate) struct State {
+    pub(crate) relay: Relay,
+    pub(crate) links: SecondaryMap<SessionId, Link>,
+    /// Streams that stay open between deliveries, or have bytes left.
+    pub(crate) sending: SecondaryMap<OutStreamId, Sending>,
+    /// How to stop the tasks that read streams.
+    pub(crate) reading: SecondaryMap<InStreamId, oneshot::Sender<ResetCode>>,
+    pub(crate) stats: Stats,
+    /// The deadline the clock waits for.
+    armed: Option<Instant>,
+}
+
+impl Worker {
+    /// A worker without sessions. Must run inside a [`tokio::task::LocalSet`], as its tasks stay on this thread.
+    pub fn start(config: meridian_relay::Config) -> Worker {
+        let worker = Worker(Rc::new(Shared {
+            state: RefCell::new(State {
+                relay: Relay::new(config),
+                links: SecondaryMap::new(),
+                sending: SecondaryMap::new(),
+                reading: SecondaryMap::new(),
+                stats: Stats::default(),
+                armed: None,
+            }),
+            sooner: Notify::new(),
+        }));
+        tokio::task::spawn_local(worker.clone().run_clock());
+        worker
+    }
+
+    /// Lets `act` at the relay, then does what the relay asks for.
+    pub(crate) fn relay<R>(&self, act: impl FnOnce(&mut Relay) -> R) -> R {
+        self.state(|state| act(&mut state.relay))
+    }
+
+    /// The same with everything the worker holds.
+    pub(crate) fn state<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.0.state.borrow_mut();
+        let result = act(&mut state);
+        state.drain(self);
+        let next = state.relay.poll_timeout();
+        if next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed)) {
+            state.armed = next;
+            self.0.sooner.notify_one();
+        }
+        result
+    }
+
+    /// Closes every session and waits until what they still had to say has left, or the time is up.
+    pub(crate) async fn drain_sessions(&self) {
+        let sessions: Vec<_> = self.state(|state| {
+            state
+                .links
+                .values()
+                .map(|link| link.session.clone())
+                .collect()
+        });
+        for session in &sessions {
+            session.close(TerminationCode::NO_ERROR, "this edge is shutting down");
+        }
+        let closed = async {
+            for session in sessions {
+                session.closed().await;
+            }
+        };
+        // One that does not end by itself is ended with the process.
+        let _ = tokio::time::timeout(DRAIN, closed).await;
+    }
+
+    async fn run_clock(self) {
+        loop {
+            let armed = self.0.state.borrow().armed;
+            let sleep = async {
+                match armed {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.0.sooner.notified() => continue,
+                () = sleep => {}
+            }
+            self.state(|state| {
+                state.relay.handle_timeout(Instant::now());
+                state.armed = None;
+            });
+        }
+    }
+}
+
+impl State {
+    /// Carries out what the relay has decided: media first, then messages, until there is nothing more.
+    fn drain(&mut self, worker: &Worker) {
+        loop {
+            while let Some(outgoing) = self.relay.poll_delivery() {
+                match outgoing {
+                    Outgoing::Stream(delivery) => self.deliver(worker, delivery),
+                    Outgoing::Datagram { session, bytes } => self.send_datagram(session, bytes),
+                    Outgoing::Priority { stream, priority } => {
+                        if let Some(sending) = self.sending.get_mut(stream) {
+                            sending.stream.set_priority(priority);
+                        }
+                    }
+                }
+            }
+            match self.relay.poll_command() {
+                Some(command) => self.perform(worker, command),
+                None => return,
+            }
+        }
+    }
+}
