@@ -9,6 +9,7 @@ mod emulator;
 mod jitter;
 mod link;
 mod loss;
+mod overflow;
 mod params;
 mod sockets;
 mod stats;

@@ -282,6 +282,7 @@ impl Worker {
             uptime_s: (now - self.started).as_secs_f64(),
             clients: self.sockets.clients(),
             refused_clients: self.sockets.refused_clients(),
+            overflow: self.sockets.overflow(),
             up,
             down,
         }

@@ -19,7 +19,10 @@ use rustix::{
     time::{self, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec},
 };
 
-use super::batch::{Batch, Packet};
+use super::{
+    batch::{Batch, Packet},
+    overflow::overflow,
+};
 
 /// A client of the emulator, for as long as it has a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,6 +102,13 @@ impl Sockets {
     /// Datagrams of clients that could not be given a socket.
     pub(super) fn refused_clients(&self) -> u64 {
         self.refused_clients
+    }
+
+    /// Datagrams lost in the kernel's buffers of all open sockets.
+    pub(super) fn overflow(&self) -> u64 {
+        let clients = self.clients.values().map(|client| &client.socket);
+        let sockets = clients.chain([&self.listener]);
+        overflow(sockets.filter_map(|socket| socket.udp.local_addr().ok()))
     }
 
     pub(super) fn max_segments(&self) -> usize {

@@ -19,6 +19,9 @@ pub struct Stats {
     pub clients: usize,
     /// Datagrams of clients beyond the limit, never put on the link.
     pub refused_clients: u64,
+    /// Datagrams the kernel threw away before the emulator read them, for want of buffer, on the
+    /// sockets open now.
+    pub overflow: u64,
     /// From clients to the target.
     pub up: LinkStats,
     /// From the target to clients.
