@@ -1,6 +1,6 @@
-//! Limits on what a peer may make us hold or say, with their reasons.
+//! Limits on what a peer may make us hold or say, with their reasons. Section numbers are those of draft 20.
 
-/// Bytes of a control message's body: its length field has 16 bits (§9).
+/// Bytes of a control message's body: its length field has 16 bits (§10).
 pub const MAX_MESSAGE_BODY: usize = 0xFFFF;
 
 /// Fields of a namespace or prefix (§2.4.1); more is a violation.
@@ -12,7 +12,7 @@ pub const MAX_FULL_TRACK_NAME: usize = 4096;
 /// Bytes of a reason phrase (§1.4.4); more is a violation.
 pub const MAX_REASON: usize = 1024;
 
-/// Bytes of GOAWAY's new session URI (§9.4); more is a violation. A redirect's URI is held to the same: the draft
+/// Bytes of GOAWAY's new session URI (§10.4); more is a violation. A redirect's URI is held to the same: the draft
 /// bounds it only by the message.
 pub const MAX_URI: usize = 8192;
 

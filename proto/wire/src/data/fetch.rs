@@ -159,8 +159,8 @@ fn read(
     if flags >= 0x80 {
         let gap = RangeGap::from_code(flags, draft)
             .ok_or(WireError::violation("unknown serialization flags"))?;
-        // The text calls these the Group ID and Object ID of a Location, not deltas: a delta could never stay in the
-        // group of the object before.
+        // The text calls these the Group ID and Object ID of a Location, and lists no payload length. Read as deltas
+        // they could not stay in the group of the object before; other relays read them as they stand here, too.
         let end = Location::new(fields.varint()?, fields.varint()?);
         return Ok(RawItem::Gap(gap, end));
     }
