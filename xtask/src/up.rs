@@ -7,6 +7,7 @@
 
 pub mod interrupt;
 pub mod link;
+pub mod office;
 pub mod offices;
 pub mod process;
 pub mod table;

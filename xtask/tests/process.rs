@@ -20,7 +20,7 @@ fn shell(script: &str) -> Command {
 }
 
 /// Says its process id, then waits for as long as its input is open.
-const SAY_PID: &str = r#"echo "{\"event\":\"up\",\"pid\":$$}"; exec cat"#;
+const SAY_PID: &str = r#"echo "{\"kind\":\"up\",\"pid\":$$}"; exec cat"#;
 
 fn pid_of(supervisor: &mut Supervisor, name: &str) -> Pid {
     let line = supervisor.wait_for(name, "up", PATIENCE).unwrap();
@@ -32,7 +32,7 @@ fn json_lines_are_heard_with_the_name_of_who_said_them() {
     let mut all = supervisor("process-heard");
     all.start(
         "one",
-        &mut shell(r#"echo noise; echo '{"event":"ready","port":7}'"#),
+        &mut shell(r#"echo noise; echo '{"kind":"ready","port":7}'"#),
     )
     .unwrap();
     let line = all.wait_for("one", "ready", PATIENCE).unwrap();
@@ -45,7 +45,7 @@ fn json_lines_are_heard_with_the_name_of_who_said_them() {
 fn what_is_told_reaches_the_process() {
     let mut all = supervisor("process-told");
     all.start("echo", &mut shell("exec cat")).unwrap();
-    all.tell("echo", r#"{"event":"heard"}"#).unwrap();
+    all.tell("echo", r#"{"kind":"heard"}"#).unwrap();
     all.wait_for("echo", "heard", PATIENCE).unwrap();
 }
 
@@ -82,7 +82,7 @@ fn a_frozen_process_can_be_thawed_and_stopped() {
     all.start("cold", &mut shell(SAY_PID)).unwrap();
     pid_of(&mut all, "cold");
     all.signal("cold", Signal::STOP).unwrap();
-    all.tell("cold", r#"{"event":"thawed"}"#).unwrap();
+    all.tell("cold", r#"{"kind":"thawed"}"#).unwrap();
     all.signal("cold", Signal::CONT).unwrap();
     all.wait_for("cold", "thawed", PATIENCE).unwrap();
     assert!(!all.stop("cold").unwrap().success());

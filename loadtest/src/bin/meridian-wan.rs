@@ -68,7 +68,7 @@ async fn run(args: Args) -> Result<()> {
     let control = listen_for_commands(args.control).await?;
     let stats = shared.emulator.stats()?;
     print_line(&json!({
-        "event": "listening",
+        "kind": "listening",
         "listen": stats.listen,
         "target": stats.target,
         "control": control.as_ref().map(TcpListener::local_addr).transpose()?,
@@ -154,17 +154,17 @@ async fn converse(
 /// Blocks for the emulator's turn, microseconds, which this thread has nothing better to do with.
 fn answer(line: &str, emulator: &Emulator) -> Value {
     match line.parse::<Command>() {
-        Err(error) => json!({ "event": "error", "error": error.to_string() }),
+        Err(error) => json!({ "kind": "error", "error": error.to_string() }),
         Ok(command) => match emulator.request(command) {
             Ok(stats) => stats_line(&stats),
-            Err(error) => json!({ "event": "error", "error": error.to_string() }),
+            Err(error) => json!({ "kind": "error", "error": error.to_string() }),
         },
     }
 }
 
 fn stats_line(stats: &Stats) -> Value {
     let mut line = serde_json::to_value(stats).expect("counters are plain data");
-    line["event"] = "stats".into();
+    line["kind"] = "stats".into();
     line
 }
 

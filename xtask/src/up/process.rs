@@ -90,13 +90,14 @@ impl Supervisor {
             .or_else(|| self.receive(patience))
     }
 
-    /// Waits for a line of one process in which `event` has a value. Other events stay for
+    /// Waits for a line of one process of a kind. Other events stay for
     /// [`next_event`](Self::next_event).
     ///
     /// # Errors
     /// If it does not come in time or the process ends first, with the end of its log.
-    pub fn wait_for(&mut self, name: &str, event: &str, patience: Duration) -> Result<Value> {
-        let said = |e: &Event| matches!(e, Event::Said(who, line) if who == name && line["event"] == event);
+    pub fn wait_for(&mut self, name: &str, kind: &str, patience: Duration) -> Result<Value> {
+        let said =
+            |e: &Event| matches!(e, Event::Said(who, line) if who == name && line["kind"] == kind);
         let ended = |e: &Event| matches!(e, Event::Ended(who) if who == name);
         let deadline = Instant::now() + patience;
         loop {
@@ -108,14 +109,14 @@ impl Supervisor {
             }
             if self.set_aside.iter().any(ended) {
                 bail!(
-                    "{name} has ended before it said `{event}`{}",
+                    "{name} has ended before it said `{kind}`{}",
                     self.last_words(name)
                 );
             }
             match self.receive(deadline.saturating_duration_since(Instant::now())) {
                 Some(event) => self.set_aside.push_back(event),
                 None => bail!(
-                    "{name} did not say `{event}` in time{}",
+                    "{name} did not say `{kind}` in time{}",
                     self.last_words(name)
                 ),
             }

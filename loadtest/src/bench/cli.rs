@@ -1,0 +1,42 @@
+//! The command line of `meridian-bench`.
+
+use super::bare;
+use super::load;
+use super::suite;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Measures a relay process: CPU per object and per byte, lag, memory, joins.
+#[derive(Debug, Parser)]
+#[command(name = "meridian-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Measure an edge against the yardstick, and a peer if one is given.
+    Run(suite::Args),
+    /// Be the yardstick: a server that fans bytes out with no relay in it.
+    Bare(bare::Args),
+    /// Be the load of one scenario and print its figures as a line of JSON.
+    Load(load::Args),
+}
+
+/// Runs the command and tells how it went.
+pub fn main() -> ExitCode {
+    meridian_session::tls::install_default();
+    let result = match Cli::parse().what {
+        What::Run(args) => suite::run(&args),
+        What::Bare(args) => bare::run(&args),
+        What::Load(args) => load::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("meridian-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

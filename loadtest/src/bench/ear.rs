@@ -1,0 +1,188 @@
+//! What a subscriber hears: objects found in streams and datagrams, counted and timed.
+
+use super::shape::{Stamp, now};
+use anyhow::Result;
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use meridian_wire::data::{Datagram, SubgroupDecoder, SubgroupEvent};
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Most tracks in one scenario.
+pub(super) const TRACKS: usize = 2;
+
+/// What a group of subscribers has heard.
+pub(super) struct Meter {
+    objects: Cell<u64>,
+    bytes: Cell<u64>,
+    /// Objects published in this time are timed and counted by track.
+    window: RefCell<Range<u64>>,
+    tracks: [TrackMeter; TRACKS],
+    joins: RefCell<Vec<u64>>,
+}
+
+struct TrackMeter {
+    heard: Cell<u64>,
+    lag: RefCell<Histogram<u64>>,
+}
+
+impl Meter {
+    pub(super) fn new() -> Rc<Meter> {
+        let track = || TrackMeter {
+            heard: Cell::new(0),
+            lag: RefCell::new(Histogram::new(3).expect("three digits are allowed")),
+        };
+        Rc::new(Meter {
+            objects: Cell::new(0),
+            bytes: Cell::new(0),
+            window: RefCell::new(0..0),
+            tracks: [track(), track()],
+            joins: RefCell::default(),
+        })
+    }
+
+    /// Objects and payload bytes heard so far.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.objects.get(), self.bytes.get())
+    }
+
+    /// Times and counts what was published in this time from now on.
+    pub(super) fn watch(&self, window: Range<u64>) {
+        self.window.replace(window);
+    }
+
+    /// Objects of the window heard on a track.
+    pub(super) fn heard(&self, track: u8) -> u64 {
+        self.tracks[usize::from(track)].heard.get()
+    }
+
+    /// Milliseconds from publishing to the last byte here.
+    pub(super) fn lag_ms(&self, track: u8, quantile: f64) -> f64 {
+        let lag = self.tracks[usize::from(track)].lag.borrow();
+        lag.value_at_quantile(quantile) as f64 / 1e6
+    }
+
+    /// Milliseconds from connecting to the first object, sorted.
+    pub(super) fn joins_ms(&self) -> Vec<f64> {
+        let mut joins: Vec<_> = self.joins.borrow().iter().map(|n| *n as f64 / 1e6).collect();
+        joins.sort_by(f64::total_cmp);
+        joins
+    }
+
+    fn hear(&self, stamp: Stamp, bytes: u64) {
+        self.objects.set(self.objects.get() + 1);
+        self.bytes.set(self.bytes.get() + bytes);
+        let Some(track) = self.tracks.get(usize::from(stamp.track)) else {
+            return;
+        };
+        if self.window.borrow().contains(&stamp.sent) {
+            track.heard.set(track.heard.get() + 1);
+            let lag = now().saturating_sub(stamp.sent);
+            track.lag.borrow_mut().saturating_record(lag);
+        }
+    }
+}
+
+/// One subscriber's.
+pub(super) struct Ear {
+    meter: Rc<Meter>,
+    /// When it began to connect, until its first object is there.
+    connecting_since: Cell<Option<u64>>,
+}
+
+impl Ear {
+    pub(super) fn new(meter: Rc<Meter>) -> Ear {
+        Ear {
+            meter,
+            connecting_since: Cell::new(Some(now())),
+        }
+    }
+
+    /// An object as a datagram.
+    pub(super) fn datagram(&self, bytes: Bytes) -> Result<()> {
+        if let Datagram::Object(object) = Datagram::decode(bytes)? {
+            let mut head = Head::default();
+            head.take(&object.payload);
+            self.hear(&head, object.payload.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn hear(&self, head: &Head, len: u64) {
+        if let Some(since) = self.connecting_since.take() {
+            self.meter.joins.borrow_mut().push(now() - since);
+        }
+        if head.len == Stamp::LEN {
+            self.meter.hear(Stamp::from_bytes(head.bytes), len);
+        }
+    }
+}
+
+/// The objects of one stream.
+#[derive(Default)]
+pub(super) struct Objects {
+    decoder: SubgroupDecoder,
+    head: Head,
+    len: u64,
+}
+
+impl Objects {
+    pub(super) fn take(&mut self, chunk: Bytes, ear: &Ear) -> Result<()> {
+        self.decoder.push(chunk);
+        while let Some(event) = self.decoder.poll()? {
+            match event {
+                SubgroupEvent::Header(_) => {}
+                SubgroupEvent::Object {
+                    header,
+                    wire,
+                    head_len,
+                } => {
+                    self.head.len = 0;
+                    self.len = header.payload_len;
+                    self.head.take(&wire[head_len..]);
+                }
+                SubgroupEvent::Payload(bytes) => self.head.take(&bytes),
+                SubgroupEvent::ObjectEnd => ear.hear(&self.head, self.len),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The stamp at the start of a payload, which may come in pieces.
+#[derive(Default)]
+struct Head {
+    bytes: [u8; Stamp::LEN],
+    len: usize,
+}
+
+impl Head {
+    fn take(&mut self, payload: &[u8]) {
+        let more = payload.len().min(Stamp::LEN - self.len);
+        self.bytes[self.len..self.len + more].copy_from_slice(&payload[..more]);
+        self.len += more;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shape::Shape;
+    use super::*;
+
+    #[test]
+    fn an_object_is_heard_however_it_is_cut() {
+        let meter = Meter::new();
+        meter.watch(0..u64::MAX);
+        let ear = Ear::new(meter.clone());
+        let (_, bytes) = Shape::AudioStreams.encode(1, 0);
+        for cut in 0..bytes.len() {
+            let mut objects = Objects::default();
+            objects.take(bytes.slice(..cut), &ear).expect("well-formed");
+            objects.take(bytes.slice(cut..), &ear).expect("well-formed");
+        }
+        assert_eq!(meter.heard(1), bytes.len() as u64);
+        assert_eq!(meter.totals().1, 160 * bytes.len() as u64);
+        assert_eq!(meter.joins_ms().len(), 1);
+    }
+}
