@@ -4,6 +4,11 @@ use super::error::{Fault, SessionError};
 use crate::transport::{Connection, ConnectionLost};
 use meridian_wire::TerminationCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a close may be on its way behind the streams that it ends.
+const CLOSING: Duration = Duration::from_millis(250);
 
 /// The end of a session, within reach of all its parts.
 #[derive(Clone, Debug)]
@@ -28,6 +33,11 @@ impl Closer {
     pub(super) fn fail(&self, fault: impl Into<Fault>) -> SessionError {
         let Fault { code, what } = fault.into();
         self.close(code, what)
+    }
+
+    /// Whether the peer is about to close the connection: browsers end their streams before they say so.
+    pub(super) async fn is_closing(&self) -> bool {
+        timeout(CLOSING, self.connection.closed()).await.is_ok()
     }
 
     pub(super) fn close(&self, code: TerminationCode, what: &'static str) -> SessionError {

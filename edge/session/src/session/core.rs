@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use meridian_wire::control::Goaway;
 use meridian_wire::param::AuthorizationToken;
 use meridian_wire::setup::SetupOptions;
-use meridian_wire::{Draft, Message};
+use meridian_wire::{Draft, Message, TerminationCode};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::watch;
 
@@ -110,9 +110,18 @@ impl Core {
     }
 
     /// Sends a message on the control stream.
-    pub(super) fn send_control(&self, message: &Message) -> Result<(), SendError> {
+    fn send_control(&self, message: &Message) -> Result<(), SendError> {
         let outbox = self.control.get().ok_or(SendError::Closed)?;
         self.put(outbox, message)
+    }
+
+    /// Sends GOAWAY, with the mark of what was processed that draft 18 wants.
+    pub(super) fn send_goaway(&self, mut goaway: Goaway) -> Result<(), SendError> {
+        if self.draft() == Draft::D18 {
+            let unseen = lock(&self.peer_ids).smallest_unseen();
+            goaway.request_id.get_or_insert(unseen);
+        }
+        self.send_control(&Message::Goaway(goaway))
     }
 
     /// Encodes a message and sends it on `outbox`. A peer that lets too much pile up is cut off.
@@ -127,7 +136,7 @@ impl Core {
                 Ok(())
             }
             Put::Overflow => {
-                let code = meridian_wire::TerminationCode::CONTROL_MESSAGE_TIMEOUT;
+                let code = TerminationCode::CONTROL_MESSAGE_TIMEOUT;
                 let fault = Fault::new(code, "the peer does not read its messages");
                 Err(SendError::Session(self.closer.fail(fault)))
             }
@@ -160,6 +169,13 @@ impl Core {
     pub(super) async fn closed(&self) -> SessionError {
         let lost = self.connection().closed().await;
         self.closer.lost(lost)
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Without this the peer would first see the control stream break off, which is a violation.
+        self.connection().close(TerminationCode::NO_ERROR, "");
     }
 }
 

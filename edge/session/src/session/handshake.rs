@@ -4,6 +4,7 @@ use super::core::Core;
 use super::dispatch::Uni;
 use super::error::{Fault, SendError, SessionError};
 use super::options::Role;
+use super::request_ids::parity;
 use crate::transport::{RecvStream, StreamError, Transport};
 use bytes::Bytes;
 use meridian_wire::control::Goaway;
@@ -45,6 +46,7 @@ async fn exchange(core: &Arc<Core>) -> Result<Control, SessionError> {
             "the control stream does not begin with SETUP",
         )),
         Err(End::Fault(fault)) => Err(fault),
+        Err(End::Closed) => Err(CLOSED),
         Err(End::Lost) => return Err(core.closed().await),
     };
     accepted.map_err(|fault| core.closer.fail(fault))?;
@@ -123,6 +125,8 @@ struct Control {
 /// Why a control stream says no more.
 enum End {
     Fault(Fault),
+    /// The peer ended the stream.
+    Closed,
     Lost,
 }
 
@@ -162,9 +166,7 @@ impl Control {
                 Ok(())
             }
             Err(StreamError::Lost(_)) => Err(End::Lost),
-            Ok(None) | Err(_) => Err(End::Fault(Fault::violation(
-                "the control stream was closed",
-            ))),
+            Ok(None) | Err(_) => Err(End::Closed),
         }
     }
 }
@@ -182,6 +184,8 @@ fn watch_control(mut control: Control, core: &Core) -> impl Future<Output = ()> 
                     "a message out of place on the control stream",
                 )),
                 Err(End::Fault(fault)) => Err(fault),
+                Err(End::Closed) if closer.is_closing().await => return,
+                Err(End::Closed) => Err(CLOSED),
                 Err(End::Lost) => return,
             };
             if let Err(fault) = fault {
@@ -200,12 +204,17 @@ fn take_goaway(
     if role == Role::Server && !message.uri.is_empty() {
         return Err(Fault::violation("a client's GOAWAY names a URI"));
     }
+    if message.request_id.is_some_and(|id| id % 2 != parity(role)) {
+        let code = TerminationCode::INVALID_REQUEST_ID;
+        return Err(Fault::new(code, "GOAWAY names a request of its sender"));
+    }
     match goaway.send_replace(Some(message)) {
         None => Ok(()),
         Some(_) => Err(Fault::violation("a second GOAWAY")),
     }
 }
 
+const CLOSED: Fault = Fault::violation("the control stream was closed");
 const SLOW: Fault = Fault::new(
     TerminationCode::CONTROL_MESSAGE_TIMEOUT,
     "a control message was not completed in time",

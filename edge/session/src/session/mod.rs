@@ -33,8 +33,8 @@ use meridian_wire::{Draft, Message, TerminationCode};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// An established session. Clones are the same session; when the last one, its requests and its streams are dropped, the
-/// connection closes.
+/// An established session. Clones are the same session; when the last of them and of its requests is dropped, the
+/// connection is closed with NO_ERROR.
 #[derive(Clone, Debug)]
 pub struct Session {
     core: Arc<Core>,
@@ -154,7 +154,7 @@ impl Session {
     /// # Errors
     /// As [`RequestSender::send`].
     pub fn send_goaway(&self, goaway: Goaway) -> Result<(), SendError> {
-        self.core.send_control(&Message::Goaway(goaway))
+        self.core.send_goaway(goaway)
     }
 
     /// The peer's GOAWAY, as soon as it comes. After it new requests should go to another session.

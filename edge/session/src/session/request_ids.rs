@@ -29,8 +29,8 @@ pub(super) struct PeerIds {
     used: BTreeSet<u64>,
 }
 
-/// How far apart the IDs of requests that overtake each other may be, in requests. Gaps left by requests that were reset
-/// before they arrived are forgotten beyond it.
+/// How many requests may have overtaken one that comes late. Older gaps, left by requests that were reset before they
+/// arrived, are forgotten.
 const WINDOW: usize = 4096;
 
 impl PeerIds {
@@ -43,21 +43,27 @@ impl PeerIds {
 
     pub(super) fn take(&mut self, id: u64) -> Result<(), Fault> {
         let ahead = id.checked_sub(self.floor).ok_or(INVALID)?;
-        let too_far = ahead > 2 * WINDOW as u64 * 2;
-        if ahead % 2 != 0 || too_far || !self.used.insert(id) {
+        if ahead % 2 != 0 || !self.used.insert(id) {
             return Err(INVALID);
         }
         if self.used.len() > WINDOW {
             self.floor = self.used.first().copied().unwrap_or(self.floor);
         }
         while self.used.remove(&self.floor) {
-            self.floor += 2;
+            self.floor = self.floor.saturating_add(2);
         }
         Ok(())
     }
+
+    /// The smallest ID that the peer may still use for a request that has not been seen.
+    pub(super) fn smallest_unseen(&self) -> u64 {
+        let last = self.used.last();
+        last.map_or(self.floor, |last| last.saturating_add(2))
+    }
 }
 
-const fn parity(role: Role) -> u64 {
+/// The lowest bit of the IDs of the side in `role`.
+pub(super) const fn parity(role: Role) -> u64 {
     match role {
         Role::Client => 0,
         Role::Server => 1,
@@ -66,7 +72,7 @@ const fn parity(role: Role) -> u64 {
 
 const INVALID: Fault = Fault::new(
     TerminationCode::INVALID_REQUEST_ID,
-    "a request ID of the wrong parity, used before, or far out of order",
+    "a request ID of the wrong parity, or used before",
 );
 
 #[cfg(test)]
@@ -107,6 +113,8 @@ mod tests {
             assert_eq!(ids.take(4 * n), Ok(()));
         }
         assert!(ids.used.len() <= WINDOW);
+        assert_eq!(ids.take(2), Err(INVALID));
+        assert_eq!(ids.take(u64::MAX - 1), Ok(()));
         assert_eq!(ids.take(u64::MAX - 1), Err(INVALID));
     }
 }
