@@ -6,7 +6,7 @@ use meridian_session::session::{
     IncomingRequest, RequestEvent, RequestReceiver, RequestSender, SendError, Session, SessionError,
 };
 use meridian_session::transport::SendStream;
-use meridian_wire::{Message, ResetCode};
+use meridian_wire::{Draft, LocationFilter, Message, ResetCode};
 use slotmap::SecondaryMap;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -323,6 +323,14 @@ fn with_request_id(mut message: Message, id: u64) -> Message {
         | Message::SubscribeNamespace(ask)
         | Message::SubscribeTracks(ask) => ask.request_id = id,
         _ => {}
+    }
+    message
+}
+
+/// Draft 18 cannot ask for the newest group's start in a SUBSCRIBE: there a track begins with its next object.
+fn in_terms_of(draft: Draft, mut message: Message) -> Message {
+    if let (Draft::D18, Message::Subscribe(ask)) = (draft, &mut message) {
+        ask.params.location_filter = Some(LocationFilter::NextObject);
     }
     message
 }

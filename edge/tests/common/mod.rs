@@ -1,0 +1,191 @@
+//! A real edge on loopback, and sessions that talk to it.
+
+use bytes::{Bytes, BytesMut};
+use meridian_edge::Worker;
+use meridian_edge::clients::{self, Doors};
+use meridian_session::endpoint::QuicSettings;
+use meridian_session::session::{DataStream, Options, RequestEvent, RequestStream, Session};
+use meridian_session::tls::{self, Identity, Trust};
+use meridian_session::transport::Incoming;
+use meridian_wire::control::{NamespaceRequest, Subscribe, SubscribeOk};
+use meridian_wire::data::{ObjectHeader, ObjectStatus, SubgroupHeader, SubgroupId};
+use meridian_wire::{Draft, FullTrackName, Message, Namespace, Parameters};
+use std::net::SocketAddr;
+use tokio::task::LocalSet;
+
+/// Runs a test on one thread, as an edge does.
+pub fn run(test: impl Future<Output = ()>) {
+    tls::install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    // A test that hangs is to fail by itself.
+    let test = tokio::time::timeout(std::time::Duration::from_secs(60), test);
+    LocalSet::new()
+        .block_on(&runtime, test)
+        .expect("the test ends");
+}
+
+/// An edge with open doors on a port the system chose.
+pub async fn open_edge() -> (Worker, SocketAddr) {
+    let worker = Worker::start(meridian_relay::Config::default());
+    let doors = Doors {
+        address: "127.0.0.1:0".parse().expect("an address"),
+        identity: Identity::ephemeral().expect("a certificate"),
+        open: true,
+        max_clients: 100,
+    };
+    let address = clients::listen(&worker, doors)
+        .await
+        .expect("loopback has a free port");
+    (worker, address)
+}
+
+/// A session over raw QUIC.
+pub async fn connect(edge: SocketAddr, draft: Draft) -> Session {
+    let settings = QuicSettings::client_side();
+    let endpoint = settings
+        .endpoint("127.0.0.1:0".parse().expect("an address"), None)
+        .expect("loopback has a free port");
+    let tls =
+        tls::client(&Trust::Anyone, None, tls::moqt_protocols(&[draft])).expect("TLS settings");
+    let config = settings.client_config(tls).expect("TLS 1.3");
+    let connecting = endpoint
+        .connect_with(config, edge, "localhost")
+        .expect("a valid name");
+    let connection = connecting.await.expect("the edge answers");
+    let incoming = Incoming::read(connection)
+        .await
+        .expect("the draft was agreed on");
+    let connection = incoming.accept().await.expect("raw QUIC needs no more");
+    Session::connect(connection, Options::default())
+        .await
+        .expect("SETUP succeeds")
+}
+
+pub fn track(name: &str) -> FullTrackName {
+    FullTrackName {
+        namespace: namespace(),
+        name: Bytes::copy_from_slice(name.as_bytes()),
+    }
+}
+
+pub fn namespace() -> Namespace {
+    Namespace(
+        [Bytes::from_static(b"meridian"), Bytes::from_static(b"test")]
+            .into_iter()
+            .collect(),
+    )
+}
+
+pub async fn announce(publisher: &Session) -> RequestStream {
+    let mut request = publisher
+        .open_request(|request_id| {
+            let params = Parameters::default();
+            Message::PublishNamespace(NamespaceRequest {
+                request_id,
+                namespace: namespace(),
+                params,
+            })
+        })
+        .await
+        .expect("a request stream");
+    let answer = request.recv().await.expect("the session lives");
+    assert!(
+        matches!(answer, RequestEvent::Message(Message::RequestOk(_))),
+        "{answer:?}"
+    );
+    request
+}
+
+pub async fn subscribe(subscriber: &Session, name: &str, params: Parameters) -> RequestStream {
+    let track = track(name);
+    subscriber
+        .open_request(|request_id| {
+            Message::Subscribe(Subscribe {
+                request_id,
+                track,
+                params,
+            })
+        })
+        .await
+        .expect("a request stream")
+}
+
+/// Accepts the next SUBSCRIBE under an alias.
+pub async fn accept_subscribe(publisher: &Session, track_alias: u64) -> RequestStream {
+    let incoming = publisher.accept_request().await.expect("the session lives");
+    assert!(
+        matches!(incoming.message, Message::Subscribe(_)),
+        "{:?}",
+        incoming.message
+    );
+    let ok = SubscribeOk {
+        track_alias,
+        params: Parameters::default(),
+        properties: Default::default(),
+    };
+    incoming
+        .stream
+        .send(&Message::SubscribeOk(ok))
+        .expect("it fits");
+    incoming.stream
+}
+
+pub async fn expect_subscribe_ok(request: &mut RequestStream) -> SubscribeOk {
+    match request.recv().await.expect("the session lives") {
+        RequestEvent::Message(Message::SubscribeOk(ok)) => ok,
+        other => panic!("no SUBSCRIBE_OK but {other:?}"),
+    }
+}
+
+/// A whole stream with one group of one object.
+pub fn audio(track_alias: u64, group: u64, payload: &[u8]) -> Bytes {
+    let mut out = BytesMut::new();
+    SubgroupHeader {
+        track_alias,
+        group,
+        subgroup: SubgroupId::Zero,
+        priority: Some(16),
+        has_properties: false,
+        end_of_group: true,
+        first_object: true,
+    }
+    .encode(&mut out);
+    let (properties, payload_len) = (Bytes::new(), payload.len() as u64);
+    ObjectHeader {
+        id: 0,
+        properties,
+        payload_len,
+        status: ObjectStatus::Normal,
+    }
+    .encode(None, false, &mut out);
+    out.extend_from_slice(payload);
+    out.freeze()
+}
+
+pub async fn send_stream(publisher: &Session, bytes: Bytes) {
+    let mut stream = publisher
+        .connection()
+        .open_uni()
+        .await
+        .expect("stream credit");
+    let mut rest = bytes;
+    stream.write_chunk(&mut rest).await.expect("the edge reads");
+    stream.finish().expect("it is open");
+}
+
+/// The next data stream, whole.
+pub async fn receive_stream(subscriber: &Session) -> Bytes {
+    let (first, mut stream) = match subscriber.accept_data().await.expect("the session lives") {
+        DataStream::Subgroup { first, stream } | DataStream::Fetch { first, stream } => {
+            (first, stream)
+        }
+    };
+    let mut all = BytesMut::from(&first[..]);
+    while let Some(chunk) = stream.read_chunk(64 * 1024).await.expect("no reset") {
+        all.extend_from_slice(&chunk);
+    }
+    all.freeze()
+}

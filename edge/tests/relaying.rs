@@ -1,0 +1,77 @@
+//! An edge between real sessions over real QUIC.
+
+mod common;
+
+use common::*;
+use meridian_session::session::RequestEvent;
+use meridian_wire::{Draft, Message, Parameters, RequestErrorCode};
+
+fn audio_crosses(draft: Draft) {
+    run(async move {
+        let (_edge, address) = open_edge().await;
+        let publisher = connect(address, draft).await;
+        let _announced = announce(&publisher).await;
+        let subscriber = connect(address, draft).await;
+        let mut asked = subscribe(&subscriber, "audio", Parameters::default()).await;
+        let _upstream = accept_subscribe(&publisher, 7).await;
+        let ok = expect_subscribe_ok(&mut asked).await;
+        for group in 100..150 {
+            let payload = [group as u8; 160];
+            send_stream(&publisher, audio(7, group, &payload)).await;
+            let expected = audio(ok.track_alias, group, &payload);
+            assert_eq!(receive_stream(&subscriber).await, expected, "group {group}");
+        }
+    });
+}
+
+#[test]
+fn audio_crosses_an_edge_on_draft_22() {
+    audio_crosses(Draft::D22);
+}
+
+#[test]
+fn audio_crosses_an_edge_on_draft_20() {
+    audio_crosses(Draft::D20);
+}
+
+#[test]
+fn audio_crosses_an_edge_on_draft_18() {
+    audio_crosses(Draft::D18);
+}
+
+#[test]
+fn an_unknown_track_does_not_exist() {
+    run(async {
+        let (_edge, address) = open_edge().await;
+        let subscriber = connect(address, Draft::D22).await;
+        let mut asked = subscribe(&subscriber, "audio", Parameters::default()).await;
+        match asked.recv().await.expect("the session lives") {
+            RequestEvent::Message(Message::RequestError(error)) => {
+                assert_eq!(error.code, RequestErrorCode::DOES_NOT_EXIST);
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn a_subscriber_that_asked_to_wait_is_served_when_the_publisher_comes() {
+    run(async {
+        let (_edge, address) = open_edge().await;
+        let subscriber = connect(address, Draft::D22).await;
+        let params = Parameters {
+            rendezvous_timeout: Some(10_000),
+            ..Parameters::default()
+        };
+        let mut asked = subscribe(&subscriber, "audio", params).await;
+        let publisher = connect(address, Draft::D22).await;
+        let _announced = announce(&publisher).await;
+        let _upstream = accept_subscribe(&publisher, 7).await;
+        let ok = expect_subscribe_ok(&mut asked).await;
+        send_stream(&publisher, audio(7, 1, b"hello")).await;
+        assert_eq!(
+            receive_stream(&subscriber).await,
+            audio(ok.track_alias, 1, b"hello")
+        );
+    });
+}
