@@ -11,6 +11,7 @@ use meridian_wire::control::{NamespaceRequest, Subscribe, SubscribeOk};
 use meridian_wire::data::{ObjectHeader, ObjectStatus, SubgroupHeader, SubgroupId};
 use meridian_wire::{Draft, FullTrackName, Message, Namespace, Parameters};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::task::LocalSet;
 
 /// Runs a test on one thread, as an edge does.
