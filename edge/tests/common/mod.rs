@@ -22,7 +22,7 @@ pub fn run(test: impl Future<Output = ()>) {
         .build()
         .expect("a runtime starts");
     // A test that hangs is to fail by itself.
-    let test = tokio::time::timeout(std::time::Duration::from_secs(60), test);
+    let test = async { tokio::time::timeout(Duration::from_secs(60), test).await };
     LocalSet::new()
         .block_on(&runtime, test)
         .expect("the test ends");
