@@ -262,6 +262,7 @@ impl State {
         let worker = worker.clone();
         // A request waits for stream credit in a task of its own; nothing else waits for it.
         tokio::task::spawn_local(async move {
+            let message = in_terms_of(session.draft(), message);
             let opened = session
                 .open_request(|id| with_request_id(message, id))
                 .await;

@@ -1,0 +1,93 @@
+//! Offices joined by mTLS: certificates of one authority, and edges that know each other.
+
+use meridian_edge::config::Config;
+use meridian_edge::{Worker, clients, neighbours};
+use meridian_session::tls::Identity;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A folder with an authority's certificate, in which offices get theirs.
+pub struct Authority {
+    folder: TempDir,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A running office.
+pub struct Office {
+    pub worker: Worker,
+    pub clients: SocketAddr,
+}
+
+impl Authority {
+    pub fn new() -> Authority {
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
+        fs::write(folder.path().join("ca.pem"), issuer.pem()).expect("the folder is ours");
+        Authority { folder, issuer }
+    }
+
+    /// Starts an office. `neighbours` are lines of its configuration.
+    pub async fn start(&self, office: &str, port: u16, neighbours: &str) -> Office {
+        let config = self.config(office, port, neighbours);
+        let worker = Worker::start(config.relay());
+        let identity = Identity::load(&config.tls.certificate, &config.tls.key).expect("just made");
+        let address = config.listen.clients;
+        let doors = clients::Doors {
+            address,
+            identity,
+            open: true,
+            max_clients: 100,
+        };
+        let clients = clients::listen(&worker, doors)
+            .await
+            .expect("loopback has a free port");
+        neighbours::start(&worker, &config).expect("the port is free");
+        Office { worker, clients }
+    }
+
+    fn config(&self, office: &str, port: u16, neighbours: &str) -> Config {
+        let folder = self.folder.path();
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new([office.to_owned()]).expect("a valid name");
+        let certificate = params.signed_by(&key, &self.issuer).expect("signed");
+        let file = |suffix: &str| folder.join(format!("{office}{suffix}"));
+        fs::write(file(".pem"), certificate.pem()).expect("the folder is ours");
+        fs::write(file(".key"), key.serialize_pem()).expect("the folder is ours");
+        let path = |path: &Path| path.display().to_string();
+        let (certificate, key) = (path(&file(".pem")), path(&file(".key")));
+        let ca = path(&folder.join("ca.pem"));
+        let text = format!(
+            r#"
+office = "{office}"
+[listen]
+clients = "127.0.0.1:0"
+neighbours = "127.0.0.1:{port}"
+[tls]
+certificate = "{certificate}"
+key = "{key}"
+[neighbour_tls]
+ca = "{ca}"
+certificate = "{certificate}"
+key = "{key}"
+[access]
+open = true
+{neighbours}
+"#
+        );
+        fs::write(file(".toml"), text).expect("the folder is ours");
+        Config::load(&file(".toml")).expect("the configuration is good")
+    }
+}
+
+/// Ports that nobody has at this moment.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let sockets = [(); N]
+        .map(|()| std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports"));
+    sockets.map(|socket| socket.local_addr().expect("it is bound").port())
+}
