@@ -1,6 +1,8 @@
 //! Load for relays and the networks they are measured over.
 //!
-//! Here: the emulated wide-area link. It opens UDP sockets on loopback only when asked to;
-//! its queueing model is pure and runs on any clock.
+//! Here: the emulated wide-area link, which opens UDP sockets on loopback only when asked to
+//! and whose queueing model is pure and runs on any clock; and the process-level bench with its
+//! yardstick.
 
+pub mod bench;
 pub mod wan;

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use meridian_session::endpoint::QuicSettings;
 use meridian_session::session::{RequestEvent, RequestStream, Session};
 use meridian_session::transport::{Connection, RecvStream, TryRead};
+use meridian_wire::Message;
 use meridian_wire::control::Subscribe;
 use meridian_wire::param::{LocationFilter, Parameters};
-use meridian_wire::Message;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -44,7 +44,11 @@ pub(super) enum Manner {
 
 impl Audience {
     /// Nobody yet. Must run inside a [`tokio::task::LocalSet`].
-    pub(super) fn new(programme: &Programme, target: SocketAddr, manner: Manner) -> Result<Audience> {
+    pub(super) fn new(
+        programme: &Programme,
+        target: SocketAddr,
+        manner: Manner,
+    ) -> Result<Audience> {
         let (settings, sockets) = match manner {
             Manner::Attentive => (attentive(), SOCKETS),
             Manner::Usual | Manner::Stalled => (QuicSettings::client_side(), 1),

@@ -31,7 +31,10 @@ impl Meter {
     pub(super) fn new() -> Rc<Meter> {
         let track = || TrackMeter {
             heard: Cell::new(0),
-            lag: RefCell::new(Histogram::new(3).expect("three digits are allowed")),
+            // Up to a minute of nanoseconds, to three digits.
+            lag: RefCell::new(
+                Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are in order"),
+            ),
         };
         Rc::new(Meter {
             objects: Cell::new(0),
@@ -52,6 +55,14 @@ impl Meter {
         self.window.replace(window);
     }
 
+    /// Forgets what it has timed and counted by track.
+    pub(super) fn reset(&self) {
+        for track in &self.tracks {
+            track.heard.set(0);
+            track.lag.borrow_mut().reset();
+        }
+    }
+
     /// Objects of the window heard on a track.
     pub(super) fn heard(&self, track: u8) -> u64 {
         self.tracks[usize::from(track)].heard.get()
@@ -65,7 +76,12 @@ impl Meter {
 
     /// Milliseconds from connecting to the first object, sorted.
     pub(super) fn joins_ms(&self) -> Vec<f64> {
-        let mut joins: Vec<_> = self.joins.borrow().iter().map(|n| *n as f64 / 1e6).collect();
+        let mut joins: Vec<_> = self
+            .joins
+            .borrow()
+            .iter()
+            .map(|n| *n as f64 / 1e6)
+            .collect();
         joins.sort_by(f64::total_cmp);
         joins
     }

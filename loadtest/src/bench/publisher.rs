@@ -130,7 +130,11 @@ struct Stage {
 }
 
 impl Stage {
-    async fn serve(self: Rc<Self>, session: Session, ready: &mpsc::Sender<Result<()>>) -> Result<()> {
+    async fn serve(
+        self: Rc<Self>,
+        session: Session,
+        ready: &mpsc::Sender<Result<()>>,
+    ) -> Result<()> {
         let offer = |request_id| {
             Message::PublishNamespace(NamespaceRequest {
                 request_id,

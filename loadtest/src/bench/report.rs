@@ -1,0 +1,102 @@
+//! Figures for people and for machines.
+
+use super::figures::Figures;
+use super::suite::Outcome;
+use serde_json::{Value, json};
+
+/// What the load itself is judged by: above this share of its core it may be the bottleneck.
+const LOAD_LIMIT: f64 = 0.9;
+
+/// A scenario's figures, a column for each target; others as multiples of the edge's reference in brackets.
+pub(super) fn print(outcome: &Outcome) {
+    let (reference, first) = match outcome.by_target.first() {
+        Some((name, figures)) => (*name, figures),
+        None => return,
+    };
+    println!("\n{}", outcome.scenario);
+    print!("  {:<28}", "");
+    for (name, _) in &outcome.by_target {
+        print!("{name:>18}");
+    }
+    println!("   (in brackets: times {reference})");
+    for key in keys(outcome) {
+        print!("  {key:<28}");
+        for (n, (_, figures)) in outcome.by_target.iter().enumerate() {
+            print!("{:>18}", cell(&key, figures, (n > 0).then_some(first)));
+        }
+        println!();
+    }
+    for (name, figures) in &outcome.by_target {
+        if figures
+            .value("load_busy")
+            .is_some_and(|busy| busy > LOAD_LIMIT)
+        {
+            println!("  the load was at its limit with {name}: lag and delivery may be its own");
+        }
+    }
+}
+
+/// The figures with a budget, against the yardstick and the peer, a line for each scenario.
+pub(super) fn print_summary(outcomes: &[Outcome]) {
+    println!("\nthe edge's CPU per object and p99 lag");
+    for outcome in outcomes {
+        let of = |target: &str| {
+            let mut found = outcome.by_target.iter().filter(|(name, _)| *name == target);
+            found.next().map(|(_, figures)| figures)
+        };
+        let Some(edge) = of("edge") else { continue };
+        let (Some(cpu), Some(lag)) = (edge.value("cpu_us_per_object"), edge.value("lag_p99_ms"))
+        else {
+            continue;
+        };
+        print!("  {:<22}{cpu:>7.1} µs{lag:>8.1} ms", outcome.scenario);
+        for name in ["bare quinn", "moq-relay"] {
+            if let Some(other) = of(name)
+                && let Some(theirs) = other.value("cpu_us_per_object")
+            {
+                print!("   {:.2} × {name}", cpu / theirs);
+            }
+        }
+        println!();
+    }
+}
+
+/// All figures by scenario and target.
+pub(super) fn json(outcomes: &[Outcome]) -> Value {
+    let each = outcomes.iter().map(|outcome| {
+        let targets = outcome.by_target.iter();
+        let by_target: serde_json::Map<_, _> = targets
+            .map(|(name, figures)| ((*name).to_owned(), json!(figures)))
+            .collect();
+        (outcome.scenario.clone(), Value::Object(by_target))
+    });
+    Value::Object(each.collect())
+}
+
+fn keys(outcome: &Outcome) -> Vec<String> {
+    let mut keys: Vec<_> = outcome
+        .by_target
+        .iter()
+        .flat_map(|(_, figures)| figures.0.keys().cloned())
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn cell(key: &str, figures: &Figures, reference: Option<&Figures>) -> String {
+    let Some(value) = figures.value(key) else {
+        return "-".into();
+    };
+    let shown = match value.abs() {
+        _ if key.ends_with("delivered") => format!("{:.2} %", value * 100.0),
+        _ if key.ends_with("busy") => format!("{:.0} %", value * 100.0),
+        size if size >= 1000.0 => format!("{value:.0}"),
+        _ => format!("{value:.2}"),
+    };
+    let reference = reference.and_then(|figures| figures.value(key));
+    match reference.filter(|reference| *reference != 0.0 && !key.ends_with("delivered")) {
+        Some(reference) => format!("{shown} ({:.2})", value / reference),
+        None => shown,
+    }
+}
