@@ -16,7 +16,7 @@ impl Relay {
         let Some(track) = self.track_by_alias(session, object.track_alias) else {
             return self.counters.drop(DropReason::UnknownAlias, 1);
         };
-        self.take_datagram(track, object);
+        self.take_datagram(track, object, now);
         self.end_malformed(now);
     }
 
@@ -26,36 +26,38 @@ impl Relay {
         self.counters.drop(DropReason::Datagram, 1);
     }
 
-    fn take_datagram(&mut self, id: TrackId, mut object: ObjectDatagram) {
-        let track = &mut self.tracks[id];
+    fn take_datagram(&mut self, id: TrackId, mut object: ObjectDatagram, now: Instant) {
+        let Some(track) = self.tracks.get_mut(id) else {
+            return self.counters.drop(DropReason::Late, 1);
+        };
         object.track_alias = track.alias;
-        let (group, at) = (
-            object.group,
-            Location {
-                group: object.group,
-                object: object.object,
-            },
-        );
+        let group = object.group;
+        let at = Location::new(group, object.object);
         let Some(held) = track.cache.group_or_insert(group) else {
             return self.counters.drop(DropReason::Late, 1);
         };
-        if let Some(known) = held
-            .datagrams
-            .iter()
-            .find(|known| known.object == object.object)
-        {
+        let known = held.datagrams.iter();
+        if let Some(known) = known.rev().find(|known| known.object == object.object) {
             self.counters.duplicates += 1;
-            if *known != object {
+            if !is_same(known, &object) {
                 self.malformed(id);
             }
             return;
         }
+        if held.is_past_datagram(object.object) {
+            return self.counters.drop(DropReason::Late, 1);
+        }
+        if held.is_elsewhere(object.object, None) {
+            return self.malformed(id);
+        }
         let mut encoded = BytesMut::with_capacity(object.payload.len() + 64);
         object.encode(&mut encoded);
         let encoded = encoded.freeze();
-        let cost = encoded.len() + OBJECT_OVERHEAD;
+        let cost = object.payload.len() + OBJECT_OVERHEAD;
         // The cache keeps the copy, so that the packet it came in can be let go.
         object.payload = encoded.slice(encoded.len() - object.payload.len()..);
+        let properties = object.properties.as_deref();
+        object.properties = properties.map(Bytes::copy_from_slice);
         held.datagrams.push(object.clone());
         track.saw(at);
         track.cache.grew(group, cost);
@@ -63,7 +65,7 @@ impl Relay {
         self.counters.objects_in += 1;
         self.counters.bytes_in += encoded.len() as u64;
         self.send_datagrams(id, &object, encoded);
-        self.trim(id);
+        self.trim(id, now);
     }
 
     fn send_datagrams(&mut self, id: TrackId, object: &ObjectDatagram, bytes: Bytes) {
@@ -97,4 +99,9 @@ impl Relay {
             self.counters.bytes_out += bytes.len() as u64;
         }
     }
+}
+
+/// Whether two datagrams can be of one object: its properties may differ (draft-22 §7.1).
+fn is_same(a: &ObjectDatagram, b: &ObjectDatagram) -> bool {
+    a.priority == b.priority && a.status == b.status && a.payload == b.payload
 }

@@ -44,7 +44,6 @@ impl Relay {
         let mut slow: Slow<SubscriptionId> = SmallVec::new();
         let track = &mut self.tracks[span.track];
         let default_priority = track.default_priority;
-        let subgroup_timeout = track.subgroup_timeout;
         let Track {
             cache, subscribers, ..
         } = track;
@@ -52,8 +51,9 @@ impl Relay {
             return;
         };
         subgroup.announced = true;
-        let shared = Shared::new(subgroup, 0, span);
+        let shared = Shared::new(subgroup, subgroup.start(), span);
         let publisher_priority = subgroup.header.priority.unwrap_or(default_priority);
+        let is_live = !shared.ends();
         for &id in subscribers.iter() {
             let subscription = &mut self.subscriptions[id];
             if !subscription.forward || !subscription.window.touches(span.group) {
@@ -67,35 +67,24 @@ impl Relay {
                 slow.push(id);
                 continue;
             }
-            let state = if shared.ends() {
-                OutState::Ending
-            } else {
-                OutState::Live
-            };
-            let stream = self.out_streams.insert(OutStream {
-                session: subscription.session,
-                subscription: id,
-                track: span.track,
-                group: span.group,
-                subgroup: span.subgroup,
-                cursor: subgroup.log.len(),
+            let mut out = OutStream {
+                cursor: shared.cursor,
                 last_object: shared.last_object,
                 priority,
-                state,
-                deadline: None,
-            });
-            if state == OutState::Live {
+                state: shared.state_after(),
+                ..OutStream::new(subscription, id, span.group, span.subgroup)
+            };
+            out.gave(shared.objects, shared.bytes, true);
+            let stream = self.out_streams.insert(out);
+            if is_live {
                 subgroup.readers.push(stream);
             }
             subscription.streams_opened += 1;
-            let open = Opening {
-                priority,
-                header: subgroup.opening.clone(),
-            };
-            let timeout = tighter(subgroup_timeout, subscription.subgroup_timeout);
-            let delivery = shared.delivery(subscription.session, stream, Some(open), timeout);
+            let header = subgroup.opening.clone();
+            let open = Some(Opening { priority, header });
+            let delivery = shared.delivery(subscription, stream, open);
             self.deliveries.push_back(Outgoing::Stream(delivery));
-            self.counters.objects_out += span.objects;
+            self.counters.objects_out += shared.objects;
             self.counters.bytes_out += shared.bytes;
         }
         for id in slow {
@@ -107,21 +96,22 @@ impl Relay {
     fn advance(&mut self, span: Span, now: Instant) {
         let mut slow: Slow<OutStreamId> = SmallVec::new();
         let track = &mut self.tracks[span.track];
-        let subgroup_timeout = track.subgroup_timeout;
+        let default_priority = track.default_priority;
         let Some(subgroup) = track.cache.subgroup_mut(span.group, span.subgroup) else {
             return;
         };
         let shared = Shared::new(subgroup, span.from, span);
         let settled = subgroup.state != State::Open;
         let mut readers = std::mem::take(&mut subgroup.readers);
-        let end = subgroup.log.len();
         readers.retain(|&id| {
-            let Some(stream) = self.out_streams.get_mut(id) else {
+            let Some(out) = self.out_streams.get_mut(id) else {
                 return false;
             };
-            match stream.state {
+            let subscription = &self.subscriptions[out.subscription];
+            match out.state {
                 OutState::Cut(reason) => {
-                    self.counters.drop(reason, span.objects);
+                    let missed = subscription.wants_of(subgroup, span, default_priority);
+                    self.counters.drop(reason, missed);
                     if settled {
                         self.out_streams.remove(id);
                     }
@@ -135,33 +125,26 @@ impl Relay {
                 }
                 OutState::Live => {}
             }
-            let subscription = &self.subscriptions[stream.subscription];
-            if stream.cursor != span.from || !shared.goes_on(subscription) {
+            if out.cursor != span.from || !shared.goes_on(subscription) {
                 slow.push(id);
                 return true;
             }
-            stream.cursor = end;
-            stream.last_object = shared.last_object.or(stream.last_object);
-            if shared.ends() {
-                stream.state = OutState::Ending;
-            }
-            let timeout = tighter(subgroup_timeout, subscription.subgroup_timeout);
-            let delivery = shared.delivery(stream.session, id, None, timeout);
+            out.cursor = shared.cursor;
+            out.last_object = shared.last_object.or(out.last_object);
+            out.state = shared.state_after();
+            out.gave(shared.objects, shared.bytes, shared.bytes > 0);
+            let delivery = shared.delivery(subscription, id, None);
             self.deliveries.push_back(Outgoing::Stream(delivery));
-            self.counters.objects_out += span.objects;
+            self.counters.objects_out += shared.objects;
             self.counters.bytes_out += shared.bytes;
             !shared.ends()
         });
-        self.put_readers(span, readers);
+        if readers.is_empty() {
+            readers = Vec::new();
+        }
+        subgroup.readers = readers;
         for id in slow {
             self.go_on(id, now);
-        }
-    }
-
-    fn put_readers(&mut self, span: Span, readers: Vec<OutStreamId>) {
-        let cache = &mut self.tracks[span.track].cache;
-        if let Some(subgroup) = cache.subgroup_mut(span.group, span.subgroup) {
-            subgroup.readers = readers;
         }
     }
 }
@@ -170,18 +153,25 @@ impl Relay {
 struct Shared {
     body: Body,
     bytes: u64,
+    /// Objects that begin in it.
+    objects: u64,
     state: State,
     group: u64,
     first_object: u64,
     last_object: Option<u64>,
+    /// Where a stream stands that got it.
+    cursor: usize,
+    /// The publisher's SUBGROUP_DELIVERY_TIMEOUT.
+    timeout: Option<Duration>,
 }
 
 impl Shared {
     fn new(subgroup: &Subgroup, from: usize, span: Span) -> Shared {
-        let body = body(&subgroup.log[from..]);
+        let body = body(subgroup.chunks(from, subgroup.end()));
         Shared {
             bytes: body.len() as u64,
             body,
+            objects: span.objects,
             state: subgroup.state,
             group: span.group,
             first_object: subgroup
@@ -189,6 +179,8 @@ impl Shared {
                 .first()
                 .map_or(0, |object| object.header.id),
             last_object: subgroup.last().map(|object| object.header.id),
+            cursor: subgroup.end(),
+            timeout: subgroup.timeouts.subgroup,
         }
     }
 
@@ -196,37 +188,41 @@ impl Shared {
         self.state == State::Complete
     }
 
+    fn state_after(&self) -> OutState {
+        match self.ends() {
+            true => OutState::Ending,
+            false => OutState::Live,
+        }
+    }
+
     /// Whether the whole of it is for this subscription, from the first object on.
+    #[inline]
     fn suits(&self, subscription: &Subscription) -> bool {
         self.goes_on(subscription)
             && self.first_object >= subscription.window.first_object(self.group)
-            && !matches!(self.state, State::Broken(_))
     }
 
     /// Whether a stream that has begun goes on without a look at each object.
+    #[inline]
     fn goes_on(&self, subscription: &Subscription) -> bool {
         subscription.ranges.is_none()
-            && subscription
-                .window
-                .end
-                .is_none_or(|(end, _)| self.group < end)
+            && subscription.window.has_all_from(self.group)
             && !matches!(self.state, State::Broken(_))
     }
 
+    #[inline]
     fn delivery(
         &self,
-        session: crate::SessionId,
+        subscription: &Subscription,
         stream: OutStreamId,
         open: Option<Opening>,
-        timeout: Option<Duration>,
     ) -> Delivery {
-        let end = if self.ends() {
-            End::Finish(timeout)
-        } else {
-            End::Open
+        let end = match self.ends() {
+            true => End::Finish(tighter(self.timeout, subscription.subgroup_timeout)),
+            false => End::Open,
         };
         Delivery {
-            session,
+            session: subscription.session,
             stream,
             open,
             body: self.body.clone(),

@@ -55,6 +55,12 @@ impl Window {
             })
     }
 
+    /// Whether the window ends in no group up to this one.
+    #[inline]
+    pub(crate) fn has_all_from(&self, group: u64) -> bool {
+        self.end.is_none_or(|(end, _)| group < end)
+    }
+
     /// Whether nothing at or after this location passes.
     pub(crate) fn is_past(&self, at: Location) -> bool {
         self.end.is_some_and(|(group, object)| {

@@ -3,60 +3,16 @@
 //! Copies of one subgroup from several publishers are merged byte by byte: whichever is ahead feeds the log, the others
 //! follow it and are compared. If the one ahead stalls, the next goes on from the same byte.
 
+use crate::DropReason;
 use crate::cache::OBJECT_OVERHEAD;
-use crate::fanout::Span;
 use crate::id::{InStreamId, SessionId, TrackId};
 use crate::relay::Relay;
-use crate::subgroup::{Head, State, Subgroup};
-use crate::timer::Timer;
-use crate::{Command, DropReason};
+use crate::source::{Feed, InStream, News, Place};
+use crate::subgroup::{Head, Subgroup, is_same};
 use bytes::Bytes;
-use meridian_wire::data::{SubgroupDecoder, SubgroupEvent, SubgroupHeader, SubgroupId};
+use meridian_wire::data::{SubgroupEvent, SubgroupHeader};
 use meridian_wire::{Location, ResetCode, WireError};
 use std::time::Instant;
-
-/// A data stream of a publisher.
-#[derive(Debug)]
-pub(crate) struct InStream {
-    pub(crate) session: SessionId,
-    decoder: SubgroupDecoder,
-    place: Place,
-    /// Chunks that wait for the alias to be named.
-    held: Vec<Bytes>,
-    held_bytes: usize,
-    held_end: bool,
-}
-
-#[derive(Debug)]
-enum Place {
-    /// The header is not there yet.
-    Start,
-    /// Nobody has named this alias yet.
-    Waiting(SubgroupHeader),
-    /// The header is there, no object yet.
-    Ready(TrackId, SubgroupHeader),
-    /// In a subgroup.
-    Feeding(Feed),
-    /// Nobody wants the rest.
-    Discarding,
-}
-
-/// Where a stream stands in a subgroup.
-#[derive(Clone, Copy, Debug)]
-struct Feed {
-    track: TrackId,
-    group: u64,
-    subgroup: u64,
-    /// The last object this stream began.
-    object: Option<u64>,
-    /// Its index in the log; `None`: the log does not take this object.
-    index: Option<usize>,
-    /// Bytes of its payload this stream has brought.
-    offset: u64,
-}
-
-/// What one call has appended so far.
-type Appended = Option<Span>;
 
 impl Relay {
     /// A peer opened a data stream that begins with a subgroup header. Its chunks follow, from the first byte.
@@ -83,56 +39,36 @@ impl Relay {
         };
         let vacant = InStream::new(slot.session);
         let mut source = std::mem::replace(slot, vacant);
-        let result = self.take_in(stream, &mut source, chunks, end, now);
+        let mut news = News::default();
+        let mut result = self.take_in(stream, &mut source, chunks, end, &mut news, now);
+        if result.is_ok() && end && !matches!(source.place, Place::Waiting(_)) {
+            result = self.source_ended(stream, &source, &mut news);
+        }
+        if let (Err(_), Place::Feeding(feed)) = (&result, &source.place) {
+            news.lost = Some(*feed);
+        }
         let is_over = result.is_err() || (end && !matches!(source.place, Place::Waiting(_)));
         if let Some(slot) = self.in_streams.get_mut(stream) {
             *slot = source;
         }
+        self.pass_on(stream, news, now);
         if is_over {
             self.forget_stream(stream);
         }
         result
     }
 
-    /// A publisher's stream ended in a reset.
-    pub fn handle_stream_reset(&mut self, stream: InStreamId, code: ResetCode, now: Instant) {
-        let Some(source) = self.in_streams.get(stream) else {
-            return;
-        };
-        if let Place::Feeding(feed) = source.place {
-            self.source_lost(stream, feed, code, now);
+    /// Hands out what one call has brought.
+    fn pass_on(&mut self, stream: InStreamId, news: News, now: Instant) {
+        if !self.malformed.is_empty() {
+            self.end_malformed(now);
         }
-        self.forget_stream(stream);
-    }
-
-    /// A response has named `alias`: streams that waited for it go on.
-    pub(crate) fn alias_named(&mut self, session: SessionId, alias: u64, now: Instant) {
-        let Some(peer) = self.sessions.get_mut(session) else {
-            return;
-        };
-        for stream in std::mem::take(&mut peer.waiting) {
-            let Some(slot) = self.in_streams.get_mut(stream) else {
-                continue;
-            };
-            if !matches!(slot.place, Place::Waiting(header) if header.track_alias == alias) {
-                self.sessions[session].waiting.push(stream);
-                continue;
-            }
-            let (held, end) = (std::mem::take(&mut slot.held), slot.held_end);
-            if let Err(error) = self.handle_stream(stream, &held, end, now) {
-                self.close(session, error);
-                return;
-            }
+        if let Some(span) = news.appended {
+            self.fan_out(span, now);
+            self.trim(span.track, now);
         }
-    }
-
-    /// A stream has waited long enough for its alias.
-    pub(crate) fn waiting_due(&mut self, stream: InStreamId) {
-        let Some(source) = self.in_streams.get(stream) else {
-            return;
-        };
-        if matches!(source.place, Place::Waiting(_)) {
-            self.give_up(stream, DropReason::UnknownAlias);
+        if let Some(feed) = news.lost {
+            self.source_lost(stream, feed, ResetCode::INTERNAL_ERROR, now);
         }
     }
 
@@ -142,6 +78,7 @@ impl Relay {
         source: &mut InStream,
         chunks: &[Bytes],
         end: bool,
+        news: &mut News,
         now: Instant,
     ) -> Result<(), WireError> {
         if let Place::Waiting(header) = source.place {
@@ -151,42 +88,23 @@ impl Relay {
             };
             source.place = Place::Ready(track, header);
         }
-        let mut appended = None;
         let mut rest = chunks.iter();
         loop {
-            while let Some(event) = self.next_event(source)? {
-                self.take_event(id, source, event, &mut appended, now);
+            while !matches!(source.place, Place::Waiting(_) | Place::Ignored)
+                && let Some(event) = source.decoder.poll()?
+            {
+                self.take_event(id, source, event, news, now);
             }
             let Some(chunk) = rest.next() else {
-                break;
+                return Ok(());
             };
-            if matches!(source.place, Place::Waiting(_)) {
-                self.hold(id, source, std::slice::from_ref(chunk), end);
-                continue;
+            match source.place {
+                Place::Waiting(_) => self.hold(id, source, std::slice::from_ref(chunk), end),
+                Place::Ignored => return Ok(()),
+                _ => source.decoder.push(chunk.clone()),
             }
-            source.decoder.push(chunk.clone());
+            source.held_end |= end;
         }
-        source.held_end |= end;
-        if end && !matches!(source.place, Place::Waiting(_)) {
-            self.source_ended(id, source, &mut appended)?;
-        }
-        if let Some(span) = appended {
-            self.fan_out(span, now);
-            self.trim(span.track);
-        }
-        if !self.malformed.is_empty() {
-            self.end_malformed(now);
-        }
-        Ok(())
-    }
-
-    /// The decoder's next event; none while the stream waits for its alias.
-    #[inline]
-    fn next_event(&self, source: &mut InStream) -> Result<Option<SubgroupEvent>, WireError> {
-        if matches!(source.place, Place::Waiting(_)) {
-            return Ok(None);
-        }
-        source.decoder.poll()
     }
 
     fn take_event(
@@ -194,7 +112,7 @@ impl Relay {
         id: InStreamId,
         source: &mut InStream,
         event: SubgroupEvent,
-        appended: &mut Appended,
+        news: &mut News,
         now: Instant,
     ) {
         match event {
@@ -214,12 +132,13 @@ impl Relay {
                     wire,
                     head_len,
                     previous: None,
+                    has_properties: false,
                 };
-                self.take_object(id, source, head, appended, now);
+                self.take_object(id, source, head, news, now);
             }
             SubgroupEvent::Payload(payload) => {
                 if let Place::Feeding(feed) = &mut source.place {
-                    self.take_payload(feed, payload, appended);
+                    self.take_payload(feed, payload, news);
                 }
             }
             SubgroupEvent::ObjectEnd => {}
@@ -230,91 +149,124 @@ impl Relay {
         &mut self,
         id: InStreamId,
         source: &mut InStream,
-        mut head: Head,
-        appended: &mut Appended,
+        head: Head,
+        news: &mut News,
         now: Instant,
     ) {
         if let Place::Ready(track, header) = source.place {
             source.place = self.enter(id, track, header, head.header.id);
         }
-        let Place::Feeding(feed) = &mut source.place else {
-            return;
-        };
+        match &mut source.place {
+            Place::Feeding(feed) => {
+                if let Err(reason) = self.place_object(feed, head, news, now) {
+                    self.counters.drop(reason, 1);
+                    source.place = Place::Dropping(reason);
+                }
+            }
+            Place::Dropping(reason) => self.counters.drop(*reason, 1),
+            _ => {}
+        }
+    }
+
+    /// Puts an object on its subgroup's log, or compares it with what is there. The error says why neither is possible,
+    /// for this object and all after it on the stream.
+    fn place_object(
+        &mut self,
+        feed: &mut Feed,
+        mut head: Head,
+        news: &mut News,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         head.previous = feed.object;
-        let Some(track) = self.tracks.get_mut(feed.track) else {
-            return source.place = Place::Discarding;
-        };
-        let Some(held) = track.cache.subgroup_mut(feed.group, feed.subgroup) else {
-            self.counters.drop(DropReason::Late, 1);
-            return source.place = Place::Discarding;
-        };
+        head.has_properties = feed.has_properties;
+        let track = self.tracks.get_mut(feed.track).ok_or(DropReason::Late)?;
+        let group = track.cache.group_mut(feed.group).ok_or(DropReason::Late)?;
         let object = head.header.id;
+        let is_elsewhere = group.is_elsewhere(object, Some(feed.subgroup));
+        let mut subgroups = group.subgroups.iter_mut();
+        let held = subgroups.find(|held| held.id == feed.subgroup);
+        let held = held.ok_or(DropReason::Late)?;
         feed.object = Some(object);
-        feed.offset = (head.wire.len() - head.head_len) as u64;
+        feed.offset = 0;
+        feed.is_taken = true;
         if let Some(index) = held.find(object) {
-            feed.index = Some(index);
             self.counters.duplicates += 1;
-            let payload = head.wire.slice(head.head_len..);
-            let same = held.objects[index].header == head.header;
-            feed.offset = 0;
-            return if same {
-                self.take_payload(feed, payload, appended);
+            if is_same(&held.objects[index].header, &head.header) {
+                self.take_payload(feed, head.wire.slice(head.head_len..), news);
             } else {
+                feed.is_taken = false;
                 self.malformed(feed.track);
-            };
+            }
+            return Ok(());
         }
-        let follows = held
-            .last()
-            .is_none_or(|last| last.is_whole() && last.header.id < object);
-        if !follows || held.state == State::Complete {
-            feed.index = None;
-            return self.counters.drop(DropReason::Late, 1);
+        if is_elsewhere {
+            feed.is_taken = false;
+            self.malformed(feed.track);
+            return Ok(());
         }
-        feed.index = Some(held.objects.len());
-        let from = held.log.len();
-        let bytes = head.wire.len();
-        self.arrival = Some(head.header.properties.clone());
-        held.begin(head, now);
+        if !held.is_next(&head) {
+            feed.is_taken = false;
+            let is_past = held.last().is_some_and(|last| object < last.header.id);
+            return self.leave_out(is_past, feed, news);
+        }
+        feed.offset = (head.wire.len() - head.head_len) as u64;
+        let (from, bytes) = (held.end(), head.wire.len());
+        let grown = held.begin(head, now) + OBJECT_OVERHEAD;
         track.saw(Location {
             group: feed.group,
             object,
         });
-        track.cache.grew(feed.group, bytes + OBJECT_OVERHEAD);
-        self.cached_bytes += bytes + OBJECT_OVERHEAD;
+        track.cache.grew(feed.group, grown);
+        self.cached_bytes += grown;
         self.counters.objects_in += 1;
         self.counters.bytes_in += bytes as u64;
-        let span = appended.get_or_insert(feed.span(from));
-        span.objects += 1;
+        news.appended.get_or_insert(feed.span(from)).objects += 1;
+        Ok(())
+    }
+
+    /// An object has no place on its log: it is older than the log goes, and the stream may get to where the log is; or
+    /// something is missing before it, and the stream is of no more use.
+    fn leave_out(&mut self, is_past: bool, feed: &Feed, news: &mut News) -> Result<(), DropReason> {
+        if is_past {
+            self.counters.drop(DropReason::Late, 1);
+            return Ok(());
+        }
+        news.lost = Some(*feed);
+        Err(DropReason::SourceReset)
     }
 
     /// Payload of the object the stream is in: compared as far as the log has it, appended from there on.
-    fn take_payload(&mut self, feed: &mut Feed, payload: Bytes, appended: &mut Appended) {
-        let Some(index) = feed.index else {
+    fn take_payload(&mut self, feed: &mut Feed, payload: Bytes, news: &mut News) {
+        if !feed.is_taken {
             return;
-        };
+        }
         let Some(track) = self.tracks.get_mut(feed.track) else {
             return;
         };
         let Some(held) = track.cache.subgroup_mut(feed.group, feed.subgroup) else {
             return;
         };
+        let Some(index) = feed.object.and_then(|object| held.find(object)) else {
+            return;
+        };
         let offset = feed.offset;
         feed.offset += payload.len() as u64;
-        let known = (held.objects[index].received.saturating_sub(offset)).min(payload.len() as u64);
-        if known > 0 && !held.agrees(index, offset, &payload[..known as usize]) {
+        let received = held.objects[index].received;
+        let known = received.saturating_sub(offset).min(payload.len() as u64) as usize;
+        if known > 0 && !held.agrees(index, offset, &payload[..known]) {
+            feed.is_taken = false;
             return self.malformed(feed.track);
         }
-        let news = payload.slice(known as usize..);
-        if news.is_empty() {
+        if known == payload.len() {
             return;
         }
-        let from = held.log.len();
-        let bytes = news.len();
-        held.append(news);
+        let from = held.end();
+        let bytes = payload.len() - known;
+        held.append(payload.slice(known..));
         track.cache.grew(feed.group, bytes);
         self.cached_bytes += bytes;
         self.counters.bytes_in += bytes as u64;
-        appended.get_or_insert(feed.span(from));
+        news.appended.get_or_insert(feed.span(from));
     }
 
     /// Finds or makes the subgroup a stream belongs to.
@@ -326,230 +278,41 @@ impl Relay {
         first: u64,
     ) -> Place {
         let Some(entry) = self.tracks.get_mut(track) else {
-            return Place::Discarding;
+            return Place::Ignored;
         };
-        let subgroup = match header.subgroup {
-            SubgroupId::Zero => 0,
-            SubgroupId::FirstObject => first,
-            SubgroupId::Explicit(id) => id,
-        };
-        let alias = entry.alias;
+        let subgroup = header.subgroup.resolve(first);
+        let (alias, default, timeouts) = (entry.alias, entry.default_priority, entry.timeouts);
         let Some(group) = entry.cache.group_or_insert(header.group) else {
-            self.counters.drop(DropReason::Late, 1);
-            return Place::Discarding;
+            return Place::Dropping(DropReason::Late);
         };
-        let known = group.subgroups.iter_mut().find(|held| held.id == subgroup);
-        let held = match known {
-            Some(held) => held,
-            None => {
-                let header = SubgroupHeader {
-                    track_alias: alias,
-                    ..header
-                };
-                group.subgroups.push(Subgroup::new(subgroup, header));
-                group.subgroups.last_mut().expect("it was just pushed")
-            }
-        };
-        if held.header.priority != header.priority {
+        let known = group.subgroups.iter().position(|held| held.id == subgroup);
+        if known.is_none() && group.is_past_subgroup(subgroup) {
+            return Place::Dropping(DropReason::Late);
+        }
+        let at = known.unwrap_or_else(|| {
+            let header = SubgroupHeader {
+                track_alias: alias,
+                ..header
+            };
+            group
+                .subgroups
+                .push(Subgroup::new(subgroup, header, timeouts));
+            group.subgroups.len() - 1
+        });
+        let held = &mut group.subgroups[at];
+        if held.header.priority.unwrap_or(default) != header.priority.unwrap_or(default) {
             self.malformed(track);
-            return Place::Discarding;
+            return Place::Ignored;
         }
         held.sources.push(id);
         Place::Feeding(Feed {
             track,
             group: header.group,
             subgroup,
+            has_properties: header.has_properties,
             object: None,
-            index: None,
+            is_taken: false,
             offset: 0,
         })
-    }
-
-    /// A publisher's stream ended with FIN.
-    fn source_ended(
-        &mut self,
-        id: InStreamId,
-        source: &InStream,
-        appended: &mut Appended,
-    ) -> Result<(), WireError> {
-        if !source.decoder.is_at_boundary() {
-            return Err(WireError {
-                code: meridian_wire::TerminationCode::PROTOCOL_VIOLATION,
-                what: "a stream ended in the middle of an object",
-            });
-        }
-        let Place::Feeding(feed) = source.place else {
-            return Ok(());
-        };
-        let Some(track) = self.tracks.get_mut(feed.track) else {
-            return Ok(());
-        };
-        let Some(held) = track.cache.subgroup_mut(feed.group, feed.subgroup) else {
-            return Ok(());
-        };
-        held.sources.retain(|source| *source != id);
-        let last = held.last().map(|last| last.header.id);
-        if held.state == State::Open && (last <= feed.object || held.sources.is_empty()) {
-            held.state = State::Complete;
-            appended.get_or_insert(feed.span(held.log.len()));
-        }
-        Ok(())
-    }
-
-    /// A publisher's stream is gone without FIN. Another may go on from where it stopped.
-    fn source_lost(&mut self, id: InStreamId, feed: Feed, code: ResetCode, now: Instant) {
-        let has_other = self.has_other_upstream(feed.track, id);
-        let Some(track) = self.tracks.get_mut(feed.track) else {
-            return;
-        };
-        let Some(held) = track.cache.subgroup_mut(feed.group, feed.subgroup) else {
-            return;
-        };
-        held.sources.retain(|source| *source != id);
-        if held.state != State::Open || !held.sources.is_empty() {
-            return;
-        }
-        if has_other {
-            let at = now + self.config.stalled_after;
-            self.timers
-                .set(at, Timer::Stalled(feed.track, feed.group, feed.subgroup));
-        } else {
-            self.break_off(feed.track, feed.group, feed.subgroup, code, now);
-        }
-    }
-
-    /// Nobody has gone on with a subgroup whose source was lost.
-    pub(crate) fn stalled_due(&mut self, track: TrackId, group: u64, subgroup: u64, now: Instant) {
-        let held = self
-            .tracks
-            .get(track)
-            .and_then(|track| track.cache.subgroup(group, subgroup));
-        if held.is_some_and(|held| held.state == State::Open && held.sources.is_empty()) {
-            self.break_off(track, group, subgroup, ResetCode::INTERNAL_ERROR, now);
-        }
-    }
-
-    fn break_off(
-        &mut self,
-        track: TrackId,
-        group: u64,
-        subgroup: u64,
-        code: ResetCode,
-        now: Instant,
-    ) {
-        let cache = &mut self.tracks[track].cache;
-        if let Some(held) = cache.subgroup_mut(group, subgroup) {
-            held.state = State::Broken(code);
-            let from = held.log.len();
-            self.counters.drop(DropReason::SourceReset, 1);
-            self.fan_out(
-                Span {
-                    track,
-                    group,
-                    subgroup,
-                    from,
-                    objects: 0,
-                },
-                now,
-            );
-        }
-    }
-
-    fn wait_for_alias(
-        &mut self,
-        id: InStreamId,
-        session: SessionId,
-        header: SubgroupHeader,
-        now: Instant,
-    ) -> Place {
-        let limit = self.config.waiting_streams;
-        let Some(peer) = self.sessions.get_mut(session) else {
-            return Place::Discarding;
-        };
-        if peer.waiting.len() >= limit {
-            self.counters.drop(DropReason::UnknownAlias, 1);
-            let code = ResetCode::EXCESSIVE_LOAD;
-            self.commands.push_back(Command::Stop {
-                session,
-                stream: id,
-                code,
-            });
-            return Place::Discarding;
-        }
-        peer.waiting.push(id);
-        self.timers
-            .set(now + self.config.waiting_for, Timer::Waiting(id));
-        Place::Waiting(header)
-    }
-
-    fn hold(&mut self, id: InStreamId, source: &mut InStream, chunks: &[Bytes], end: bool) {
-        source.held_bytes += chunks.iter().map(Bytes::len).sum::<usize>();
-        source.held.extend_from_slice(chunks);
-        source.held_end |= end;
-        if source.held_bytes > self.config.waiting_bytes {
-            source.place = Place::Discarding;
-            source.held.clear();
-            self.counters.drop(DropReason::UnknownAlias, 1);
-            let (session, code) = (source.session, ResetCode::EXCESSIVE_LOAD);
-            self.commands.push_back(Command::Stop {
-                session,
-                stream: id,
-                code,
-            });
-        }
-    }
-
-    fn give_up(&mut self, stream: InStreamId, reason: DropReason) {
-        self.counters.drop(reason, 1);
-        let session = self.in_streams[stream].session;
-        self.commands.push_back(Command::Stop {
-            session,
-            stream,
-            code: ResetCode::CANCELLED,
-        });
-        self.forget_stream(stream);
-    }
-
-    fn forget_stream(&mut self, stream: InStreamId) {
-        let Some(source) = self.in_streams.remove(stream) else {
-            return;
-        };
-        if let Some(peer) = self.sessions.get_mut(source.session) {
-            peer.in_streams.remove(&stream);
-            if !peer.waiting.is_empty() {
-                peer.waiting.retain(|waiting| *waiting != stream);
-            }
-        }
-    }
-}
-
-impl InStream {
-    fn new(session: SessionId) -> InStream {
-        InStream {
-            session,
-            decoder: SubgroupDecoder::new(),
-            place: Place::Start,
-            held: Vec::new(),
-            held_bytes: 0,
-            held_end: false,
-        }
-    }
-}
-
-impl Feed {
-    fn span(&self, from: usize) -> Span {
-        let Feed {
-            track,
-            group,
-            subgroup,
-            ..
-        } = *self;
-        Span {
-            track,
-            group,
-            subgroup,
-            from,
-            objects: 0,
-        }
     }
 }

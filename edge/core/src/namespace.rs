@@ -12,20 +12,45 @@ use std::time::Instant;
 
 #[derive(Debug, Default)]
 pub(crate) struct Namespaces {
-    /// How many announcements or tracks each session has there.
-    announcers: FxHashMap<Namespace, SmallVec<[(SessionId, u32); 2]>>,
+    /// What each session publishes there.
+    announcers: FxHashMap<Namespace, SmallVec<[(SessionId, Claims); 2]>>,
     /// What was announced to which neighbour.
     told: FxHashMap<(SessionId, Namespace), OutRequestId>,
 }
 
+/// How often a session publishes under a namespace.
+#[derive(Clone, Copy, Debug, Default)]
+struct Claims {
+    /// By PUBLISH_NAMESPACE: it may be asked for any track there.
+    namespaces: u32,
+    /// By PUBLISH: it may be asked for nothing more (draft-22 §7.6), but neighbours have to know where to ask.
+    tracks: u32,
+}
+
+/// How a session says that it publishes under a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    Namespace,
+    Track,
+}
+
+impl Claims {
+    fn count(&mut self, claim: Claim) -> &mut u32 {
+        match claim {
+            Claim::Namespace => &mut self.namespaces,
+            Claim::Track => &mut self.tracks,
+        }
+    }
+}
+
 impl Namespaces {
-    /// Sessions that announced `namespace` or a prefix of it; each once for every prefix.
+    /// Sessions that announced `namespace` or a prefix of it, each once.
     pub(crate) fn announcers_of(&self, namespace: &Namespace) -> impl Iterator<Item = SessionId> {
         let mut found: SmallVec<[SessionId; 4]> = SmallVec::new();
         for len in 0..=namespace.0.len() {
             let prefix = Namespace(namespace.0[..len].into());
-            for (session, _) in self.announcers.get(&prefix).into_iter().flatten() {
-                if !found.contains(session) {
+            for (session, claims) in self.announcers.get(&prefix).into_iter().flatten() {
+                if claims.namespaces > 0 && !found.contains(session) {
                     found.push(*session);
                 }
             }
@@ -33,32 +58,42 @@ impl Namespaces {
         found.into_iter()
     }
 
-    /// Counts an announcement; whether it is the session's first of this namespace.
-    fn add(&mut self, namespace: &Namespace, session: SessionId) -> bool {
+    fn add(&mut self, namespace: &Namespace, session: SessionId, claim: Claim) {
         let announcers = self.announcers.entry(namespace.clone()).or_default();
-        match announcers.iter_mut().find(|(known, _)| *known == session) {
-            Some((_, count)) => {
-                *count += 1;
-                false
-            }
-            None => {
-                announcers.push((session, 1));
-                true
-            }
-        }
+        let known = announcers.iter().position(|(known, _)| *known == session);
+        let at = known.unwrap_or_else(|| {
+            announcers.push((session, Claims::default()));
+            announcers.len() - 1
+        });
+        *announcers[at].1.count(claim) += 1;
     }
 
-    fn remove(&mut self, namespace: &Namespace, session: SessionId) {
+    fn remove(&mut self, namespace: &Namespace, session: SessionId, claim: Claim) {
         let Some(announcers) = self.announcers.get_mut(namespace) else {
             return;
         };
-        for (known, count) in announcers.iter_mut() {
-            *count -= u32::from(*known == session);
+        for (_, claims) in announcers.iter_mut().filter(|(known, _)| *known == session) {
+            let count = claims.count(claim);
+            *count = count.saturating_sub(1);
         }
-        announcers.retain(|(_, count)| *count > 0);
+        announcers.retain(|(_, claims)| claims.namespaces + claims.tracks > 0);
         if announcers.is_empty() {
             self.announcers.remove(namespace);
         }
+    }
+
+    /// Forgets a session; where it published.
+    fn remove_session(&mut self, session: SessionId) -> Vec<Namespace> {
+        let mut left = Vec::new();
+        self.announcers.retain(|namespace, announcers| {
+            let before = announcers.len();
+            announcers.retain(|(known, _)| *known != session);
+            if announcers.len() < before {
+                left.push(namespace.clone());
+            }
+            !announcers.is_empty()
+        });
+        left
     }
 }
 
@@ -93,13 +128,13 @@ impl Relay {
             .requests
             .insert(ask.request_id, incoming);
         self.answer(request, Message::RequestOk(RequestOk::default()));
-        self.announced(session, &ask.namespace);
+        self.announced(session, &ask.namespace, Claim::Namespace);
         self.publisher_arrived(session, &ask.namespace, now);
     }
 
     /// A session publishes under a namespace: neighbours above learn of it.
-    pub(crate) fn announced(&mut self, session: SessionId, namespace: &Namespace) {
-        self.namespaces.add(namespace, session);
+    pub(crate) fn announced(&mut self, session: SessionId, namespace: &Namespace, claim: Claim) {
+        self.namespaces.add(namespace, session, claim);
         if !self.role(session).is_some_and(Role::is_below) {
             return;
         }
@@ -111,8 +146,13 @@ impl Relay {
     }
 
     /// A session publishes there no more.
-    pub(crate) fn withdrawn(&mut self, session: SessionId, namespace: &Namespace) {
-        self.namespaces.remove(namespace, session);
+    pub(crate) fn withdrawn(&mut self, session: SessionId, namespace: &Namespace, claim: Claim) {
+        self.namespaces.remove(namespace, session, claim);
+        self.tell_if_gone(namespace);
+    }
+
+    /// Neighbours learn that nobody publishes there any more, if so.
+    fn tell_if_gone(&mut self, namespace: &Namespace) {
         if self.is_published_below(namespace) {
             return;
         }
@@ -152,19 +192,8 @@ impl Relay {
         self.namespaces
             .told
             .retain(|(neighbour, _), _| *neighbour != session);
-        let announced: Vec<(Namespace, u32)> = self
-            .namespaces
-            .announcers
-            .iter()
-            .filter_map(|(namespace, announcers)| {
-                let (_, count) = announcers.iter().find(|(known, _)| *known == session)?;
-                Some((namespace.clone(), *count))
-            })
-            .collect();
-        for (namespace, count) in announced {
-            for _ in 0..count {
-                self.withdrawn(session, &namespace);
-            }
+        for namespace in self.namespaces.remove_session(session) {
+            self.tell_if_gone(&namespace);
         }
     }
 

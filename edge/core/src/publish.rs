@@ -1,6 +1,7 @@
 //! PUBLISH from a publisher: a subscription it offers without being asked.
 
 use crate::id::{InRequest, SessionId};
+use crate::namespace::Claim;
 use crate::relay::Relay;
 use crate::session::Incoming;
 use crate::upstream::{Origin, Upstream};
@@ -36,7 +37,8 @@ impl Relay {
             origin: Origin::Publish(offer.request_id),
             alias: Some(offer.track_alias),
             forward: offer.params.forward.unwrap_or(true),
-            held: false,
+            held_since: None,
+            is_retired: false,
         });
         let entry = &mut self.tracks[track];
         entry.upstreams.push(upstream);
@@ -49,7 +51,7 @@ impl Relay {
             .requests
             .insert(offer.request_id, incoming);
         self.answer(request, Message::RequestOk(RequestOk::default()));
-        self.announced(session, &offer.track.namespace);
+        self.announced(session, &offer.track.namespace, Claim::Track);
         self.name_alias(session, offer.track_alias, upstream, now);
         self.established(track, now);
     }

@@ -2,13 +2,13 @@
 
 use crate::command::{Command, Outgoing};
 use crate::config::Config;
-use crate::counters::{Counters, DropReason};
+use crate::counters::Counters;
 use crate::id::{
     InStreamId, OutRequestId, OutStreamId, SessionId, SubscriptionId, TrackId, UpstreamId,
 };
-use crate::ingest::InStream;
 use crate::namespace::Namespaces;
-use crate::session::{Peer, Session};
+use crate::session::{Peer, Role, Session};
+use crate::source::InStream;
 use crate::subscription::{OutStream, Subscription};
 use crate::timer::{Timer, Timers};
 use crate::track::Track;
@@ -78,6 +78,8 @@ impl Relay {
         let id = self.sessions.insert(Session::new(peer));
         if role.is_parent() {
             self.parent_arrived(id, now);
+        } else if role == Role::Shortcut {
+            self.announce_everything_to(id);
         }
         id
     }
@@ -87,13 +89,12 @@ impl Relay {
         let Some(session) = self.sessions.remove(id) else {
             return;
         };
+        // Unlisted where they are read: the rest of a stream's entry is dropped when its subgroup goes on.
+        self.out_streams.retain(|_, out| out.session != id);
         for subscription in session.subscriptions {
             self.drop_subscription(subscription, now);
         }
-        let in_streams: Vec<InStreamId> = session.in_streams.into_iter().collect();
-        for stream in in_streams {
-            self.handle_stream_reset(stream, ResetCode::SESSION_CLOSED, now);
-        }
+        // Others are asked before what is in progress is given up: they may go on with it.
         let lost: Vec<UpstreamId> = self
             .upstreams
             .iter()
@@ -102,6 +103,9 @@ impl Relay {
             .collect();
         for upstream in lost {
             self.upstream_lost(upstream, now);
+        }
+        for stream in session.in_streams {
+            self.handle_stream_reset(stream, ResetCode::INTERNAL_ERROR, now);
         }
         for request in session.outgoing.into_keys() {
             self.out_requests.remove(request);
@@ -130,10 +134,12 @@ impl Relay {
         while let Some(timer) = self.timers.pop(now) {
             match timer {
                 Timer::Rendezvous(subscription) => self.rendezvous_due(subscription, now),
-                Timer::Linger(track) => self.linger_due(track),
+                Timer::Linger(track) => self.linger_due(track, now),
                 Timer::Orphan(track) => self.orphan_due(track, now),
                 Timer::Delivery(stream) => self.delivery_due(stream, now),
                 Timer::Waiting(stream) => self.waiting_due(stream),
+                Timer::Begin(session) => self.begin_due(session, now),
+                Timer::Retired(upstream) => self.retired_due(upstream, now),
                 Timer::Stalled(track, group, subgroup) => {
                     self.stalled_due(track, group, subgroup, now);
                 }
@@ -168,49 +174,6 @@ impl Relay {
             self.out_streams.len(),
             self.out_requests.len(),
         ]
-    }
-
-    /// Lets the oldest groups go until the caches are within their limits.
-    pub(crate) fn trim(&mut self, id: crate::TrackId) {
-        let Config {
-            track_cache_bytes,
-            track_cache_groups,
-            cache_bytes,
-            ..
-        } = self.config;
-        loop {
-            let over_all = self.cached_bytes > cache_bytes;
-            let Some(track) = self.tracks.get_mut(id) else {
-                return;
-            };
-            let max_bytes = if over_all { 0 } else { track_cache_bytes };
-            if !track.cache.is_over(max_bytes, track_cache_groups) {
-                return;
-            }
-            self.evict(id);
-        }
-    }
-
-    pub(crate) fn evict(&mut self, id: crate::TrackId) {
-        let Some(group) = self
-            .tracks
-            .get_mut(id)
-            .and_then(|track| track.cache.evict_oldest())
-        else {
-            return;
-        };
-        self.cached_bytes -= group.bytes();
-        self.counters.evicted_groups += 1;
-        for stream in group.subgroups.into_iter().flat_map(|held| held.readers) {
-            match self.out_streams.get(stream).map(|out| out.state) {
-                None | Some(crate::subscription::OutState::Ending) => {}
-                Some(_) => self.cut(
-                    stream,
-                    DropReason::TooFarBehind,
-                    Some(ResetCode::TOO_FAR_BEHIND),
-                ),
-            }
-        }
     }
 
     /// A peer broke the protocol.

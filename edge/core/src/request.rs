@@ -1,6 +1,7 @@
 //! Requests and answers: from a message to the part of the relay that it is for.
 
 use crate::id::{InRequest, OutRequestId, SessionId};
+use crate::namespace::Claim;
 use crate::relay::Relay;
 use crate::session::{Asked, Incoming};
 use meridian_wire::control::{RequestOk, RequestUpdate};
@@ -52,17 +53,11 @@ impl Relay {
                 self.update_subscription(id, subscription, &update.params, now);
             }
             (Incoming::Publish(upstream), Message::PublishDone(done)) => {
-                self.published_no_more(session, request, upstream, done.code, now);
+                self.published_no_more(session, request, upstream, Some(done.code), now);
             }
             (Incoming::Publish(_), Message::RequestOk(_) | Message::PublishStateNotify(_)) => {}
             (Incoming::Publish(upstream), Message::RequestError(_)) => {
-                self.published_no_more(
-                    session,
-                    request,
-                    upstream,
-                    PublishDoneCode::UPDATE_FAILED,
-                    now,
-                );
+                self.published_no_more(session, request, upstream, None, now);
             }
             (_, Message::RequestUpdate(RequestUpdate { .. })) => {
                 self.answer(id, Message::RequestOk(RequestOk::default()));
@@ -89,15 +84,11 @@ impl Relay {
         match peer.requests.remove(&request) {
             Some(Incoming::Subscription(subscription)) => self.drop_subscription(subscription, now),
             Some(Incoming::Publish(upstream)) => {
-                self.published_no_more(
-                    session,
-                    request,
-                    upstream,
-                    PublishDoneCode::SUBSCRIPTION_ENDED,
-                    now,
-                );
+                self.published_no_more(session, request, upstream, None, now);
             }
-            Some(Incoming::PublishNamespace(namespace)) => self.withdrawn(session, &namespace),
+            Some(Incoming::PublishNamespace(namespace)) => {
+                self.withdrawn(session, &namespace, Claim::Namespace);
+            }
             None => {}
         }
     }
@@ -125,8 +116,8 @@ impl Relay {
             (Asked::Subscribe(upstream), Message::RequestError(error)) => {
                 self.upstream_refused(upstream, error.code, now);
             }
-            (Asked::Subscribe(upstream), Message::PublishDone(_)) => {
-                self.upstream_lost(upstream, now);
+            (Asked::Subscribe(upstream), Message::PublishDone(done)) => {
+                self.upstream_done(upstream, done.code, now);
             }
             (Asked::Subscribe(upstream), Message::RequestOk(ok)) => {
                 self.note_largest(upstream, ok.params.largest_object);
@@ -169,7 +160,9 @@ impl Relay {
 
     /// Whether an answer to a request of ours still matters; if not, the shell cancels what it has opened meanwhile.
     pub fn awaits(&self, session: SessionId, request: OutRequestId) -> bool {
-        self.sessions.get(session).is_some_and(|peer| peer.outgoing.contains_key(&request))
+        self.sessions
+            .get(session)
+            .is_some_and(|peer| peer.outgoing.contains_key(&request))
     }
 
     fn published_no_more(
@@ -177,7 +170,7 @@ impl Relay {
         session: SessionId,
         request: u64,
         upstream: crate::id::UpstreamId,
-        code: PublishDoneCode,
+        code: Option<PublishDoneCode>,
         now: Instant,
     ) {
         if let Some(peer) = self.sessions.get_mut(session) {
@@ -186,14 +179,11 @@ impl Relay {
         let Some(entry) = self.upstreams.get(upstream) else {
             return;
         };
-        let track = entry.track;
-        let namespace = self.tracks[track].name.namespace.clone();
-        self.withdrawn(session, &namespace);
-        self.forget_upstream(upstream);
-        if code == PublishDoneCode::TRACK_ENDED {
-            self.track_ended(track, now);
-        } else {
-            self.orphaned(track, now);
+        let namespace = self.tracks[entry.track].name.namespace.clone();
+        self.withdrawn(session, &namespace, Claim::Track);
+        match code {
+            Some(code) => self.upstream_done(upstream, code, now),
+            None => self.upstream_lost(upstream, now),
         }
     }
 

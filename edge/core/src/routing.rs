@@ -7,36 +7,57 @@ use crate::session::Role;
 use crate::timer::Timer;
 use meridian_wire::RequestErrorCode;
 use smallvec::SmallVec;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Relay {
+    /// Whether a track can be handed to a session: there is a publisher, or one that has been asked, from which it may
+    /// pass there. To parents and shortcuts passes only what is published below; to a neighbour not its own copy.
+    pub(crate) fn can_serve(&self, track: TrackId, to: SessionId, established: bool) -> bool {
+        let Some(role) = self.role(to) else {
+            return false;
+        };
+        self.tracks[track].upstreams.iter().any(|id| {
+            let upstream = &self.upstreams[*id];
+            let may_pass = match role {
+                Role::Client => true,
+                Role::Child => upstream.session != to,
+                Role::Parent | Role::BackupParent | Role::Shortcut => {
+                    self.role(upstream.session).is_some_and(Role::is_below)
+                }
+            };
+            may_pass && upstream.is_established() == established
+        })
+    }
+
     /// Asks everybody who may have the track. Whether anybody was asked.
-    pub(crate) fn find_publishers(&mut self, track: TrackId, now: Instant) -> bool {
-        let from_below = self.is_wanted_from_below(track);
+    pub(crate) fn find_publishers(
+        &mut self,
+        track: TrackId,
+        from_below: bool,
+        now: Instant,
+    ) -> bool {
         let mut candidates = self.announcers(track, from_below);
         if candidates.is_empty() && from_below {
             candidates = self.parents_for(track);
         }
         let rendezvous = self.rendezvous_left(track, now);
         for session in &candidates {
-            self.ask(*session, track, rendezvous);
+            self.ask(*session, track, rendezvous, now);
         }
         !candidates.is_empty()
     }
 
-    /// One publisher has refused; the rest have their turn, parents last.
+    /// All that were asked have refused; the rest have their turn, parents last.
     pub(crate) fn refused(
         &mut self,
         track: TrackId,
-        session: SessionId,
-        was_held: bool,
+        held_since: Option<Instant>,
         code: RequestErrorCode,
         now: Instant,
     ) {
-        if let Some(entry) = self.tracks.get_mut(track) {
-            entry.refused.push(session);
-        }
-        if self.find_publishers(track, now) {
+        let from_below = self.is_wanted_from_below(track);
+        let is_served = !self.tracks[track].upstreams.is_empty();
+        if !is_served && self.find_publishers(track, from_below, now) {
             return;
         }
         self.nobody_has(track, code, now);
@@ -44,21 +65,19 @@ impl Relay {
             return;
         };
         entry.refused.clear();
-        // Who asked to wait is still there; a parent that was not told to hold the request is told now.
-        let is_absent = matches!(
-            code,
-            RequestErrorCode::DOES_NOT_EXIST | RequestErrorCode::TIMEOUT
-        );
-        if !was_held && is_absent && !entry.waiting.is_empty() && self.is_wanted_from_below(track) {
-            let rendezvous = self.rendezvous_left(track, now);
+        if is_served || !from_below || !is_worth_another_try(held_since, code, now) {
+            return;
+        }
+        // Who asked to wait is still there: parents hold the request.
+        if let Some(rendezvous) = self.rendezvous_left(track, now) {
             for parent in self.parents_for(track) {
-                self.ask(parent, track, rendezvous);
+                self.ask(parent, track, Some(rendezvous), now);
             }
         }
     }
 
     /// Audio comes through both parents always: what one link loses, the other brings.
-    pub(crate) fn join_second_parent(&mut self, track: TrackId) {
+    pub(crate) fn join_second_parent(&mut self, track: TrackId, now: Instant) {
         let Some(entry) = self.tracks.get(track) else {
             return;
         };
@@ -71,7 +90,7 @@ impl Relay {
         }
         for parent in self.all_parents() {
             if !self.is_asked(track, parent) {
-                self.ask(parent, track, None);
+                self.ask(parent, track, None, now);
             }
         }
     }
@@ -116,9 +135,9 @@ impl Relay {
                     .is_some_and(Role::is_parent)
             });
             if upstreams.is_empty() {
-                self.find_publishers(track, now);
+                self.find_publishers(track, true, now);
             } else if through_parents && (is_primary || self.is_audio(track)) {
-                self.ask(parent, track, None);
+                self.ask(parent, track, None, now);
             }
         }
     }
@@ -133,7 +152,7 @@ impl Relay {
     }
 
     /// Whether clients or children want the track.
-    fn is_wanted_from_below(&self, track: TrackId) -> bool {
+    pub(crate) fn is_wanted_from_below(&self, track: TrackId) -> bool {
         let entry = &self.tracks[track];
         entry.subscribers.iter().chain(&entry.waiting).any(|id| {
             self.role(self.subscriptions[*id].session)
@@ -152,8 +171,16 @@ impl Relay {
                 };
                 (role.is_below() || (from_below && role == Role::Shortcut))
                     && self.may_ask(track, *session)
+                    && (role == Role::Client || self.is_wanted_by_other(track, *session))
             })
             .collect()
+    }
+
+    /// Whether somebody other than `session` wants the track.
+    fn is_wanted_by_other(&self, track: TrackId, session: SessionId) -> bool {
+        let entry = &self.tracks[track];
+        let mut wanting = entry.subscribers.iter().chain(&entry.waiting);
+        wanting.any(|id| self.subscriptions[*id].session != session)
     }
 
     /// The parents to ask: the primary; the backup only when there is no primary.
@@ -195,12 +222,13 @@ impl Relay {
             .any(|id| self.upstreams[*id].session == session)
     }
 
-    /// The longest time a waiting SUBSCRIBE still has, in milliseconds.
+    /// The longest time somebody will still wait for the track, in milliseconds.
     fn rendezvous_left(&self, track: TrackId, now: Instant) -> Option<u64> {
-        self.tracks[track]
-            .waiting
-            .iter()
+        let entry = &self.tracks[track];
+        let waiting = entry.waiting.iter();
+        waiting
             .filter_map(|id| self.subscriptions[*id].rendezvous)
+            .chain(entry.orphan_until)
             .map(|at| at.saturating_duration_since(now).as_millis() as u64)
             .max()
             .filter(|ms| *ms > 0)
@@ -227,14 +255,29 @@ impl Relay {
             let from_below = self.is_wanted_from_below(track);
             if self.announcers(track, from_below).contains(&session) {
                 let rendezvous = self.rendezvous_left(track, now);
-                self.ask(session, track, rendezvous);
+                self.ask(session, track, rendezvous, now);
             }
         }
     }
 
     /// Has a track's upstream let go some time after its last subscriber left.
     pub(crate) fn let_linger(&mut self, track: TrackId, now: Instant) {
-        self.timers
-            .set(now + self.config.linger, Timer::Linger(track));
+        let until = now + self.config.linger;
+        self.tracks[track].linger_until = Some(until);
+        self.timers.set(until, Timer::Linger(track));
     }
 }
+
+/// Whether parents are asked once more, to hold the request: they were not told to, or have held it for as long as they do.
+fn is_worth_another_try(held_since: Option<Instant>, code: RequestErrorCode, now: Instant) -> bool {
+    match held_since {
+        None => matches!(
+            code,
+            RequestErrorCode::DOES_NOT_EXIST | RequestErrorCode::TIMEOUT
+        ),
+        Some(since) => code == RequestErrorCode::TIMEOUT && now >= since + SHORTEST_HOLD,
+    }
+}
+
+/// A parent that gives up sooner does not hold requests; asking again would only go to and fro.
+const SHORTEST_HOLD: Duration = Duration::from_secs(1);

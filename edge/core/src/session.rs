@@ -81,6 +81,8 @@ pub(crate) struct Session {
     pub(crate) blocked: Vec<(i32, OutStreamId)>,
     /// No stream could be opened at the last try.
     pub(crate) out_of_credit: bool,
+    /// A timer is set for what waits.
+    pub(crate) begins_soon: bool,
 }
 
 /// A request of a peer.
@@ -111,7 +113,15 @@ impl Session {
             waiting: Vec::new(),
             blocked: Vec::new(),
             out_of_credit: false,
+            begins_soon: false,
         }
+    }
+
+    /// Takes a stream off the blocked ones; whether it was one.
+    pub(crate) fn unblock(&mut self, stream: OutStreamId) -> bool {
+        let before = self.blocked.len();
+        self.blocked.retain(|(_, blocked)| *blocked != stream);
+        self.blocked.len() < before
     }
 
     /// Whether a new stream of this priority may be opened now: only what is more urgent than everything that waits.

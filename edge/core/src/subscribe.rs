@@ -5,14 +5,16 @@ use crate::command::{Body, Delivery, End, Outgoing};
 use crate::filter::Window;
 use crate::id::{InRequest, OutStreamId, SessionId, SubscriptionId, TrackId};
 use crate::relay::Relay;
-use crate::session::Incoming;
+use crate::session::{Incoming, Role};
 use crate::subgroup::State;
 use crate::subscription::{Origin, OutState, OutStream, Subscription, stream_priority};
 use crate::timer::Timer;
 use crate::track::Track;
 use meridian_wire::control::{PublishDone, RequestError, RequestOk, Subscribe, SubscribeOk};
 use meridian_wire::error::PublishDoneCode;
-use meridian_wire::{FullTrackName, Message, Parameters, RequestErrorCode, ResetCode};
+use meridian_wire::{
+    FullTrackName, LocationFilter, Message, Parameters, RequestErrorCode, ResetCode,
+};
 use std::time::{Duration, Instant};
 
 impl Relay {
@@ -38,7 +40,7 @@ impl Relay {
         }
         let track = self.track(&ask.track);
         let origin = Origin::Subscribe(ask.request_id);
-        let subscription = Subscription::new(session, track, origin, &ask.params);
+        let subscription = Subscription::new(session, track, origin, &ask.params, now);
         let id = self.subscriptions.insert(subscription);
         let peer = &mut self.sessions[session];
         peer.subscriptions.insert(id);
@@ -47,7 +49,7 @@ impl Relay {
         if let Some(group) = ask.params.new_group_request {
             self.ask_new_group(track, group);
         }
-        if self.is_established(track) {
+        if self.can_serve(track, session, true) {
             return self.accept(id, now);
         }
         self.tracks[track].waiting.push(id);
@@ -57,7 +59,8 @@ impl Relay {
             self.timers.set(now + wait, Timer::Rendezvous(id));
             self.subscriptions[id].rendezvous = Some(now + wait);
         }
-        if self.tracks[track].upstreams.is_empty() && !self.find_publishers(track, now) {
+        let from_below = self.role(session).is_some_and(Role::is_below);
+        if !self.can_serve(track, session, false) && !self.find_publishers(track, from_below, now) {
             self.nobody_has(track, RequestErrorCode::DOES_NOT_EXIST, now);
         }
     }
@@ -69,8 +72,10 @@ impl Relay {
         };
         let track = &mut self.tracks[subscription.track];
         subscription.rendezvous = None;
+        subscription.since = now;
         subscription.window = Window::resolve(subscription.filter, track.largest);
         track.subscribers.push(id);
+        track.linger_until = None;
         let (session, name) = (subscription.session, subscription.track);
         if let Origin::Subscribe(request) = subscription.origin {
             let message = Message::SubscribeOk(SubscribeOk {
@@ -127,16 +132,9 @@ impl Relay {
             let publisher = held.header.priority.unwrap_or(default_priority);
             let subscription = &self.subscriptions[id];
             let stream = self.out_streams.insert(OutStream {
-                session: subscription.session,
-                subscription: id,
-                track: subscription.track,
-                group,
-                subgroup,
-                cursor: held.log.len(),
-                last_object: None,
+                cursor: held.end(),
                 priority: stream_priority(subscription.priority, publisher),
-                state: OutState::Idle,
-                deadline: None,
+                ..OutStream::new(subscription, id, group, subgroup)
             });
             held.readers.push(stream);
         }
@@ -161,7 +159,13 @@ impl Relay {
             return;
         };
         for id in entry.waiting.clone() {
-            if self.subscriptions[id].rendezvous.is_none_or(|at| at <= now) {
+            let Subscription {
+                session,
+                rendezvous,
+                ..
+            } = self.subscriptions[id];
+            let is_hasty = rendezvous.is_none_or(|at| at <= now);
+            if is_hasty && !self.can_serve(track, session, false) {
                 self.reject(id, code, now);
             }
         }
@@ -210,32 +214,20 @@ impl Relay {
         let subscription = &mut self.subscriptions[id];
         let (had_forward, track) = (subscription.forward, subscription.track);
         subscription.apply(params);
-        let forward = subscription.forward;
         let entry = &self.tracks[track];
-        if params.location_filter.is_some() {
-            subscription.window = Window::resolve(subscription.filter, entry.largest);
-        } else if forward && !had_forward {
-            // What was published while the subscription was paused is not sent (draft-22 §5.1).
-            let next = Window::resolve(
-                Some(meridian_wire::LocationFilter::NextObject),
-                entry.largest,
-            );
-            subscription.window.start = subscription.window.start.max(next.start);
-        }
-        let params_ok = Parameters {
-            largest_object: entry.largest,
-            ..Parameters::default()
-        };
         let ok = RequestOk {
-            params: params_ok,
+            params: Parameters {
+                largest_object: entry.largest,
+                ..Parameters::default()
+            },
             ..RequestOk::default()
         };
+        let is_waiting = entry.waiting.contains(&id);
         self.answer(request, Message::RequestOk(ok));
-        if had_forward && !forward {
-            self.drop_streams(id, ResetCode::CANCELLED);
-        } else if forward && !had_forward {
-            self.attach(id, now);
+        if is_waiting {
+            return;
         }
+        self.update_window(id, had_forward, params.location_filter.is_some(), now);
         if params.subscriber_priority.is_some() {
             self.reprioritise(id);
         }
@@ -243,6 +235,35 @@ impl Relay {
             self.ask_new_group(track, group);
         }
         self.update_forward(track);
+    }
+
+    /// What an update of the filter or the forward state means for the streams there are.
+    fn update_window(
+        &mut self,
+        id: SubscriptionId,
+        had_forward: bool,
+        has_filter: bool,
+        now: Instant,
+    ) {
+        let subscription = &mut self.subscriptions[id];
+        let forward = subscription.forward;
+        let largest = self.tracks[subscription.track].largest;
+        if has_filter {
+            subscription.window = Window::resolve(subscription.filter, largest);
+        } else if forward && !had_forward {
+            // What was published while the subscription was paused is not sent (draft-22 §5.1).
+            let next = Window::resolve(Some(LocationFilter::NextObject), largest);
+            subscription.window.start = subscription.window.start.max(next.start);
+        }
+        let window = subscription.window;
+        if had_forward && !forward {
+            self.drop_streams(id, ResetCode::CANCELLED, |_| true);
+        } else if forward && !had_forward {
+            subscription.since = now;
+            self.attach(id, now);
+        } else if has_filter {
+            self.drop_streams(id, ResetCode::CANCELLED, |out| !window.touches(out.group));
+        }
     }
 
     pub(crate) fn answer(&mut self, request: InRequest, message: Message) {
@@ -260,19 +281,22 @@ impl Relay {
 
     /// Gives a subscription's open streams its new priority.
     fn reprioritise(&mut self, id: SubscriptionId) {
-        let subscriber = self.subscriptions[id].priority;
-        for (stream, out) in self
-            .out_streams
-            .iter_mut()
-            .filter(|(_, out)| out.subscription == id)
-        {
+        let subscription = &self.subscriptions[id];
+        let (subscriber, session) = (subscription.priority, subscription.session);
+        let streams = self.out_streams.iter_mut();
+        for (stream, out) in streams.filter(|(_, out)| out.subscription == id) {
             let publisher = (-out.priority) as u32 as u8;
-            out.priority = stream_priority(subscriber, publisher);
-            if out.state != OutState::Idle {
-                let priority = out.priority;
-                self.deliveries
-                    .push_back(Outgoing::Priority { stream, priority });
+            let priority = stream_priority(subscriber, publisher);
+            out.priority = priority;
+            if matches!(out.state, OutState::Idle | OutState::Cut(_)) {
+                continue;
             }
+            let blocked = &mut self.sessions[session].blocked;
+            if let Some(blocked) = blocked.iter_mut().find(|blocked| blocked.1 == stream) {
+                blocked.0 = priority;
+            }
+            self.deliveries
+                .push_back(Outgoing::Priority { stream, priority });
         }
     }
 
@@ -289,7 +313,15 @@ impl Relay {
         };
         let (session, origin) = (subscription.session, subscription.origin);
         let stream_count = subscription.streams_opened;
-        self.drop_streams(id, ResetCode::CANCELLED);
+        // What has been handed out to its end is left to be written.
+        match code {
+            PublishDoneCode::MALFORMED_TRACK => {
+                self.drop_streams(id, ResetCode::MALFORMED_TRACK, |_| true);
+            }
+            _ => self.drop_streams(id, ResetCode::CANCELLED, |out| {
+                out.state != OutState::Ending
+            }),
+        }
         let reason = reason.to_owned();
         let message = Message::PublishDone(PublishDone {
             code,
@@ -310,12 +342,19 @@ impl Relay {
                 finish: true,
             },
         });
-        self.drop_subscription(id, now);
+        self.forget_subscription(id, now);
     }
 
-    /// Forgets a subscription, with nothing said to the subscriber.
+    /// Drops a subscription, with nothing said to the subscriber.
     pub(crate) fn drop_subscription(&mut self, id: SubscriptionId, now: Instant) {
-        self.drop_streams(id, ResetCode::CANCELLED);
+        let session = self.subscriptions.get(id).map(|s| s.session);
+        if session.is_some_and(|session| self.sessions.contains_key(session)) {
+            self.drop_streams(id, ResetCode::CANCELLED, |_| true);
+        }
+        self.forget_subscription(id, now);
+    }
+
+    fn forget_subscription(&mut self, id: SubscriptionId, now: Instant) {
         let Some(subscription) = self.subscriptions.remove(id) else {
             return;
         };
@@ -332,6 +371,7 @@ impl Relay {
             }
         }
         let track = &mut self.tracks[subscription.track];
+        track.pending -= subscription.pending.len();
         track.subscribers.retain(|other| *other != id);
         track.waiting.retain(|other| *other != id);
         if track.subscribers.is_empty() && track.waiting.is_empty() {
@@ -340,25 +380,29 @@ impl Relay {
         self.reap(subscription.track);
     }
 
-    /// Resets what is being sent for a subscription.
-    fn drop_streams(&mut self, id: SubscriptionId, code: ResetCode) {
+    /// Resets what is being sent for a subscription, as far as it is `chosen`.
+    fn drop_streams(
+        &mut self,
+        id: SubscriptionId,
+        code: ResetCode,
+        chosen: impl Fn(&OutStream) -> bool,
+    ) {
         let streams: Vec<OutStreamId> = self
             .out_streams
             .iter()
-            .filter(|(_, out)| out.subscription == id)
+            .filter(|(_, out)| out.subscription == id && chosen(out))
             .map(|(stream, _)| stream)
             .collect();
         for stream in streams {
             let Some(out) = self.out_streams.remove(stream) else {
                 continue;
             };
-            let Some(peer) = self.sessions.get_mut(out.session) else {
-                continue;
-            };
-            peer.blocked.retain(|(_, blocked)| *blocked != stream);
+            let session = out.session;
+            if let Some(peer) = self.sessions.get_mut(session) {
+                peer.unblock(stream);
+            }
             if !matches!(out.state, OutState::Idle | OutState::Cut(_)) {
                 let (open, body, end) = (None, Body::Empty, End::Reset(code));
-                let session = out.session;
                 let delivery = Delivery {
                     session,
                     stream,
@@ -369,9 +413,19 @@ impl Relay {
                 self.deliveries.push_back(Outgoing::Stream(delivery));
             }
         }
-        if let Some(subscription) = self.subscriptions.get_mut(id) {
-            subscription.pending.clear();
-        }
+        self.drop_pending(id);
+    }
+
+    /// What waits for room is dropped, unless the subscription wants it still.
+    fn drop_pending(&mut self, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else {
+            return;
+        };
+        let before = subscription.pending.len();
+        let (forward, window) = (subscription.forward, subscription.window);
+        let keeps = |group| forward && window.touches(group);
+        subscription.pending.retain(|(group, _)| keeps(*group));
+        self.tracks[subscription.track].pending -= before - subscription.pending.len();
     }
 
     /// The track of this name, made if it is not there.
@@ -396,13 +450,6 @@ impl Relay {
             self.track_by_name.remove(&track.name);
             self.cached_bytes -= track.cache.bytes();
         }
-    }
-
-    pub(crate) fn is_established(&self, track: TrackId) -> bool {
-        self.tracks[track]
-            .upstreams
-            .iter()
-            .any(|id| self.upstreams[*id].is_established())
     }
 
     /// Passes NEW_GROUP_REQUEST on, unless one as large is on its way (draft-22 §9.20.14).

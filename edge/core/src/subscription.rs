@@ -1,9 +1,12 @@
 //! A downstream subscription and the streams it is served on.
 
 use crate::DropReason;
+use crate::fanout::Span;
 use crate::filter::{Ranges, Window};
 use crate::id::{SessionId, SubscriptionId, TrackId};
-use meridian_wire::{GroupOrder, LocationFilter, Parameters};
+use crate::subgroup::{Subgroup, millis};
+use meridian_wire::data::ObjectHeader;
+use meridian_wire::{GroupOrder, Location, LocationFilter, Parameters};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -20,6 +23,8 @@ pub(crate) struct Subscription {
     /// As asked; resolved into `window` when an upstream is there.
     pub(crate) filter: Option<LocationFilter>,
     pub(crate) window: Window,
+    /// When it last began to want objects: what was there before is not late for it.
+    pub(crate) since: Instant,
     /// The subscriber's OBJECT_DELIVERY_TIMEOUT.
     pub(crate) delivery_timeout: Option<Duration>,
     pub(crate) subgroup_timeout: Option<Duration>,
@@ -49,6 +54,7 @@ impl Subscription {
         track: TrackId,
         origin: Origin,
         params: &Parameters,
+        now: Instant,
     ) -> Subscription {
         let mut subscription = Subscription {
             session,
@@ -60,6 +66,7 @@ impl Subscription {
             ranges: None,
             filter: None,
             window: Window::default(),
+            since: now,
             delivery_timeout: None,
             subgroup_timeout: None,
             pending: VecDeque::new(),
@@ -73,7 +80,6 @@ impl Subscription {
 
     /// Takes over what a SUBSCRIBE or REQUEST_UPDATE says; what it does not say stays.
     pub(crate) fn apply(&mut self, params: &Parameters) {
-        let millis = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
         self.forward = params.forward.unwrap_or(self.forward);
         self.priority = params.subscriber_priority.unwrap_or(self.priority);
         if let Some(ms) = params.object_delivery_timeout {
@@ -88,6 +94,29 @@ impl Subscription {
         if !params.range_filters.is_empty() {
             self.ranges = Ranges::updated(self.ranges.take(), &params.range_filters);
         }
+    }
+
+    /// Whether an object is for this subscription.
+    pub(crate) fn passes(
+        &self,
+        group: u64,
+        subgroup: u64,
+        priority: u8,
+        object: &ObjectHeader,
+    ) -> bool {
+        let ranges = self.ranges.as_ref();
+        self.window.contains(Location::new(group, object.id))
+            && ranges.is_none_or(|ranges| ranges.pass(Some(subgroup), priority, object))
+    }
+
+    /// How many of the objects that began in `span` are for this subscription.
+    pub(crate) fn wants_of(&self, held: &Subgroup, span: Span, default_priority: u8) -> u64 {
+        let from = held.objects.len() - span.objects as usize;
+        let priority = held.header.priority.unwrap_or(default_priority);
+        let objects = held.objects[from..].iter();
+        objects
+            .filter(|object| self.passes(span.group, held.id, priority, &object.header))
+            .count() as u64
     }
 }
 
@@ -107,6 +136,45 @@ pub(crate) struct OutStream {
     pub(crate) state: OutState,
     /// While blocked: when what it is blocked on becomes too old.
     pub(crate) deadline: Option<Instant>,
+    /// Objects that began in the last delivery, its bytes, and whether any object is in it: what is lost if it is stuck.
+    pub(crate) given_objects: u32,
+    pub(crate) given_bytes: u32,
+    pub(crate) given_started: bool,
+}
+
+impl OutStream {
+    /// A stream that is not open, from the start of its subgroup.
+    #[inline]
+    pub(crate) fn new(
+        subscription: &Subscription,
+        id: SubscriptionId,
+        group: u64,
+        subgroup: u64,
+    ) -> OutStream {
+        OutStream {
+            session: subscription.session,
+            subscription: id,
+            track: subscription.track,
+            group,
+            subgroup,
+            cursor: 0,
+            last_object: None,
+            priority: 0,
+            state: OutState::Idle,
+            deadline: None,
+            given_objects: 0,
+            given_bytes: 0,
+            given_started: false,
+        }
+    }
+
+    /// Notes what a delivery holds.
+    #[inline]
+    pub(crate) fn gave(&mut self, objects: u64, bytes: u64, started: bool) {
+        self.given_objects = objects as u32;
+        self.given_bytes = bytes as u32;
+        self.given_started = started;
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Deadlines: a heap with lazy deletion. Whoever's deadline fires checks whether it still matters.
 
-use crate::id::{InStreamId, OutStreamId, SubscriptionId, TrackId};
+use crate::id::{InStreamId, OutStreamId, SessionId, SubscriptionId, TrackId, UpstreamId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
@@ -19,6 +19,10 @@ pub(crate) enum Timer {
     Stalled(TrackId, u64, u64),
     /// A stream whose alias nobody named is given up.
     Waiting(InStreamId),
+    /// What waits for room in a session is begun.
+    Begin(SessionId),
+    /// Nothing more is expected on an upstream subscription that has ended.
+    Retired(UpstreamId),
 }
 
 #[derive(Debug, Default)]

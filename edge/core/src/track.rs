@@ -2,10 +2,11 @@
 
 use crate::cache::Cache;
 use crate::id::{SessionId, SubscriptionId, UpstreamId};
+use crate::subgroup::{Timeouts, millis};
 use meridian_wire::property::Properties;
 use meridian_wire::{FullTrackName, Location};
 use smallvec::SmallVec;
-use std::time::Duration;
+use std::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Track {
@@ -15,9 +16,7 @@ pub(crate) struct Track {
     pub(crate) alias: u64,
     pub(crate) properties: Properties,
     pub(crate) default_priority: u8,
-    /// The publisher's OBJECT_DELIVERY_TIMEOUT.
-    pub(crate) delivery_timeout: Option<Duration>,
-    pub(crate) subgroup_timeout: Option<Duration>,
+    pub(crate) timeouts: Timeouts,
     pub(crate) cache: Cache,
     /// The largest location an upstream told of or sent (draft-22 §9.20.17).
     pub(crate) largest: Option<Location>,
@@ -31,6 +30,12 @@ pub(crate) struct Track {
     pub(crate) waiting: Vec<SubscriptionId>,
     /// The largest NEW_GROUP_REQUEST that is still unanswered.
     pub(crate) new_group_asked: Option<u64>,
+    /// Entries of its subscribers' pending lists.
+    pub(crate) pending: usize,
+    /// While it has no publisher: until when its subscribers wait for one.
+    pub(crate) orphan_until: Option<Instant>,
+    /// While it has no subscribers: until when its upstream is kept.
+    pub(crate) linger_until: Option<Instant>,
 }
 
 /// The publisher priority of a track that names none (draft-22 §11.5).
@@ -43,8 +48,7 @@ impl Track {
             alias,
             properties: Properties::default(),
             default_priority: DEFAULT_PRIORITY,
-            delivery_timeout: None,
-            subgroup_timeout: None,
+            timeouts: Timeouts::default(),
             cache: Cache::default(),
             largest: None,
             upstreams: SmallVec::new(),
@@ -52,6 +56,9 @@ impl Track {
             refused: SmallVec::new(),
             waiting: Vec::new(),
             new_group_asked: None,
+            pending: 0,
+            orphan_until: None,
+            linger_until: None,
         }
     }
 
@@ -71,13 +78,14 @@ impl Track {
 
     /// Takes over what a publisher says of the track. The newest set replaces the older one (draft-22 §7.8).
     pub(crate) fn describe(&mut self, properties: Properties) {
-        let millis = |value: Option<u64>| value.filter(|ms| *ms > 0).map(Duration::from_millis);
         let block = properties.block();
         self.default_priority = block
             .default_publisher_priority()
             .unwrap_or(DEFAULT_PRIORITY);
-        self.delivery_timeout = millis(block.object_delivery_timeout());
-        self.subgroup_timeout = millis(block.subgroup_delivery_timeout());
+        self.timeouts = Timeouts {
+            object: block.object_delivery_timeout().and_then(millis),
+            subgroup: block.subgroup_delivery_timeout().and_then(millis),
+        };
         self.properties = properties;
     }
 }

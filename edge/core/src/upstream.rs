@@ -1,7 +1,8 @@
 //! Our subscriptions at publishers: one for each publisher of a track, whatever the audience.
 
 use crate::Command;
-use crate::id::{InStreamId, OutRequestId, SessionId, SubscriptionId, TrackId, UpstreamId};
+use crate::id::{InStreamId, OutRequestId, SessionId, TrackId, UpstreamId};
+use crate::namespace::Claim;
 use crate::relay::Relay;
 use crate::session::Asked;
 use crate::timer::Timer;
@@ -18,8 +19,10 @@ pub(crate) struct Upstream {
     pub(crate) origin: Origin,
     pub(crate) alias: Option<u64>,
     pub(crate) forward: bool,
-    /// The publisher was asked to hold the request until it has the track.
-    pub(crate) held: bool,
+    /// When it was asked to hold the request until it has the track, if it was.
+    pub(crate) held_since: Option<Instant>,
+    /// It has ended; its alias is kept for what may still arrive.
+    pub(crate) is_retired: bool,
 }
 
 /// How it came about.
@@ -39,7 +42,13 @@ impl Upstream {
 
 impl Relay {
     /// Subscribes to a track at a publisher.
-    pub(crate) fn ask(&mut self, session: SessionId, track: TrackId, rendezvous: Option<u64>) {
+    pub(crate) fn ask(
+        &mut self,
+        session: SessionId,
+        track: TrackId,
+        rendezvous: Option<u64>,
+        now: Instant,
+    ) {
         let request = self.out_requests.insert(());
         let upstream = self.upstreams.insert(Upstream {
             track,
@@ -47,7 +56,8 @@ impl Relay {
             origin: Origin::Subscribe(request),
             alias: None,
             forward: true,
-            held: rendezvous.is_some(),
+            held_since: rendezvous.map(|_| now),
+            is_retired: false,
         });
         let entry = &mut self.tracks[track];
         entry.upstreams.push(upstream);
@@ -122,12 +132,18 @@ impl Relay {
 
     /// A track has a publisher: whoever waited for it is served.
     pub(crate) fn established(&mut self, track: TrackId, now: Instant) {
-        for subscription in std::mem::take(&mut self.tracks[track].waiting) {
-            self.accept(subscription, now);
+        let entry = &mut self.tracks[track];
+        entry.refused.clear();
+        entry.orphan_until = None;
+        for id in entry.waiting.clone() {
+            let session = self.subscriptions[id].session;
+            if self.can_serve(track, session, true) {
+                self.tracks[track].waiting.retain(|other| *other != id);
+                self.accept(id, now);
+            }
         }
-        self.tracks[track].refused.clear();
         self.update_forward(track);
-        self.join_second_parent(track);
+        self.join_second_parent(track, now);
         self.leave_backup(track);
         if self.tracks[track].subscribers.is_empty() {
             self.let_linger(track, now);
@@ -184,7 +200,7 @@ impl Relay {
         });
     }
 
-    /// A publisher has refused, or ended, our subscription.
+    /// A publisher has refused our subscription, or an update of it.
     pub(crate) fn upstream_refused(
         &mut self,
         id: UpstreamId,
@@ -194,31 +210,74 @@ impl Relay {
         let Some(upstream) = self.upstreams.get(id) else {
             return;
         };
-        let (track, session, was_held) = (upstream.track, upstream.session, upstream.held);
-        let was_established = upstream.is_established();
+        let (track, session, held_since) = (upstream.track, upstream.session, upstream.held_since);
+        if upstream.is_established() {
+            return self.upstream_lost(id, now);
+        }
         self.forget_upstream(id);
-        let Some(entry) = self
-            .tracks
-            .get(track)
-            .filter(|entry| entry.upstreams.is_empty())
-        else {
-            return;
-        };
-        if was_established || !entry.subscribers.is_empty() {
-            self.orphaned(track, now);
-        } else {
-            self.refused(track, session, was_held, code, now);
+        if let Some(entry) = self.tracks.get_mut(track) {
+            entry.refused.push(session);
+            if !self.is_pending(track) {
+                self.refused(track, held_since, code, now);
+            }
         }
     }
 
-    /// A publisher's session is gone.
+    /// Whether a publisher has not answered yet.
+    fn is_pending(&self, track: TrackId) -> bool {
+        let mut upstreams = self.tracks[track].upstreams.iter();
+        upstreams.any(|id| !self.upstreams[*id].is_established())
+    }
+
+    /// A publisher's session, or our subscription there, is gone.
     pub(crate) fn upstream_lost(&mut self, id: UpstreamId, now: Instant) {
         let Some(upstream) = self.upstreams.get(id) else {
             return;
         };
-        let track = upstream.track;
+        let (track, was_retired) = (upstream.track, upstream.is_retired);
         self.forget_upstream(id);
-        self.orphaned(track, now);
+        if !was_retired {
+            self.leave_above(track, now);
+            self.orphaned(track, now);
+        }
+    }
+
+    /// A publisher has ended our subscription with PUBLISH_DONE. Streams may still be on their way: the alias is kept for
+    /// as long as streams wait for theirs.
+    pub(crate) fn upstream_done(&mut self, id: UpstreamId, code: PublishDoneCode, now: Instant) {
+        let Some(upstream) = self.upstreams.get_mut(id) else {
+            return;
+        };
+        let (track, session, origin) = (upstream.track, upstream.session, upstream.origin);
+        if !upstream.is_established() || upstream.is_retired {
+            return self.upstream_lost(id, now);
+        }
+        upstream.is_retired = true;
+        let until = now + self.config.waiting_for;
+        self.timers.set(until, Timer::Retired(id));
+        if let Origin::Subscribe(request) = origin {
+            self.sessions[session].outgoing.remove(&request);
+            self.out_requests.remove(request);
+        }
+        let entry = &mut self.tracks[track];
+        entry.upstreams.retain(|other| *other != id);
+        if code != PublishDoneCode::TRACK_ENDED {
+            return self.orphaned(track, now);
+        }
+        if entry.upstreams.is_empty() && !entry.is_idle() {
+            entry.orphan_until = Some(until);
+            self.timers.set(until, Timer::Orphan(track));
+        }
+        self.reap(track);
+    }
+
+    /// Nothing more is expected of an upstream subscription that has ended.
+    pub(crate) fn retired_due(&mut self, id: UpstreamId, now: Instant) {
+        if let Some(upstream) = self.upstreams.get(id) {
+            let track = upstream.track;
+            self.forget_upstream(id);
+            self.leave_above(track, now);
+        }
     }
 
     /// Forgets an upstream subscription, with nothing said to the publisher.
@@ -245,76 +304,95 @@ impl Relay {
         self.reap(upstream.track);
     }
 
-    /// Ends an upstream subscription that nobody needs any more.
+    /// Ends an upstream subscription that nobody needs any more. A publisher's own offer is paused instead.
     pub(crate) fn give_up_upstream(&mut self, id: UpstreamId) {
-        let Upstream {
-            session, origin, ..
-        } = self.upstreams[id];
-        if let Origin::Subscribe(request) = origin {
-            self.commands.push_back(Command::Cancel {
-                session,
-                request,
-                code: ResetCode::CANCELLED,
-            });
-            self.forget_upstream(id);
-        } else if self.upstreams[id].forward {
-            self.upstreams[id].forward = false;
-            self.update_upstream(
-                id,
-                Parameters {
-                    forward: Some(false),
-                    ..Parameters::default()
-                },
-            );
+        let upstream = &mut self.upstreams[id];
+        if matches!(upstream.origin, Origin::Subscribe(_)) {
+            return self.cancel_upstream(id, ResetCode::CANCELLED);
+        }
+        if std::mem::replace(&mut upstream.forward, false) {
+            let params = Parameters {
+                forward: Some(false),
+                ..Parameters::default()
+            };
+            self.update_upstream(id, params);
         }
     }
 
-    /// A track's last publisher is gone while it may have subscribers: others are asked, then time is given.
+    /// Ends an upstream subscription, whoever began it.
+    fn cancel_upstream(&mut self, id: UpstreamId, code: ResetCode) {
+        let Upstream {
+            session,
+            origin,
+            track,
+            ..
+        } = self.upstreams[id];
+        match origin {
+            Origin::Subscribe(request) => self.commands.push_back(Command::Cancel {
+                session,
+                request,
+                code,
+            }),
+            Origin::Publish(request) => {
+                self.commands.push_back(Command::Reject {
+                    session,
+                    request,
+                    code,
+                });
+                self.sessions[session].requests.remove(&request);
+                let namespace = self.tracks[track].name.namespace.clone();
+                self.withdrawn(session, &namespace, Claim::Track);
+            }
+        }
+        self.forget_upstream(id);
+    }
+
+    /// A track's last publisher may be gone: others are asked, then time is given.
     pub(crate) fn orphaned(&mut self, track: TrackId, now: Instant) {
-        let Some(entry) = self.tracks.get(track) else {
+        let Some(entry) = self.tracks.get_mut(track) else {
             return;
         };
         if !entry.upstreams.is_empty() || entry.is_idle() {
             return self.reap(track);
         }
-        self.find_publishers(track, now);
-        self.timers
-            .set(now + self.config.orphan_after, Timer::Orphan(track));
+        if entry.orphan_until.is_none() {
+            let until = now + self.config.orphan_after;
+            entry.orphan_until = Some(until);
+            self.timers.set(until, Timer::Orphan(track));
+        }
+        let from_below = self.is_wanted_from_below(track);
+        if !self.find_publishers(track, from_below, now) {
+            self.nobody_has(track, RequestErrorCode::DOES_NOT_EXIST, now);
+        }
     }
 
     pub(crate) fn orphan_due(&mut self, track: TrackId, now: Instant) {
-        let Some(entry) = self.tracks.get(track) else {
+        let Some(entry) = self.tracks.get_mut(track) else {
             return;
         };
-        if entry
-            .upstreams
-            .iter()
-            .any(|id| self.upstreams[*id].is_established())
-        {
+        if entry.orphan_until.is_none_or(|until| until > now) {
             return;
         }
-        self.end_all(track, now);
-    }
-
-    fn end_all(&mut self, track: TrackId, now: Instant) {
+        entry.orphan_until = None;
         let code = PublishDoneCode::TRACK_ENDED;
-        let subscribers: Vec<SubscriptionId> = self
-            .tracks
-            .get(track)
-            .map_or_else(Vec::new, |entry| entry.subscribers.clone());
-        for subscription in subscribers {
+        for subscription in entry.subscribers.clone() {
             self.end_subscription(subscription, code, "the publisher is gone", now);
         }
     }
 
-    /// The publisher has said that nothing more comes.
-    pub(crate) fn track_ended(&mut self, track: TrackId, now: Instant) {
-        if self
-            .tracks
-            .get(track)
-            .is_some_and(|entry| entry.upstreams.is_empty())
-        {
-            self.end_all(track, now);
+    /// Parents and shortcuts are served only what is published below: when that is gone, their subscriptions end, and
+    /// they look elsewhere. So no two edges ever wait for each other.
+    fn leave_above(&mut self, track: TrackId, now: Instant) {
+        let Some(entry) = self.tracks.get(track) else {
+            return;
+        };
+        for id in entry.subscribers.clone() {
+            let session = self.subscriptions[id].session;
+            let is_above = self.role(session).is_some_and(|role| !role.is_below());
+            if is_above && !self.can_serve(track, session, true) {
+                let code = PublishDoneCode::INTERNAL_ERROR;
+                self.end_subscription(id, code, "the publisher is gone", now);
+            }
         }
     }
 
@@ -324,11 +402,12 @@ impl Relay {
         }
     }
 
-    pub(crate) fn linger_due(&mut self, track: TrackId) {
+    pub(crate) fn linger_due(&mut self, track: TrackId, now: Instant) {
         let Some(entry) = self.tracks.get(track) else {
             return;
         };
-        if !entry.subscribers.is_empty() || !entry.waiting.is_empty() {
+        let is_due = entry.linger_until.is_some_and(|until| until <= now);
+        if !is_due || !entry.subscribers.is_empty() || !entry.waiting.is_empty() {
             return;
         }
         for id in entry.upstreams.clone() {
@@ -349,7 +428,7 @@ impl Relay {
         self.tracks.get(track).is_some_and(|track| {
             track.upstreams.iter().any(|id| {
                 let upstream = &self.upstreams[*id];
-                upstream.is_established() && Some(upstream.session) != session
+                Some(upstream.session) != session
             })
         })
     }
@@ -374,7 +453,7 @@ impl Relay {
             }
             let upstreams = self.tracks.get(track).map(|entry| entry.upstreams.clone());
             for upstream in upstreams.into_iter().flatten() {
-                self.give_up_upstream(upstream);
+                self.cancel_upstream(upstream, ResetCode::MALFORMED_TRACK);
             }
         }
     }

@@ -1,0 +1,15 @@
+//! The relay's behaviour as sentences: what goes in, and exactly what comes out.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod congestion;
+mod delivery;
+mod ending;
+mod hygiene;
+mod joining;
+mod merging;
+mod namespaces;
+mod routing;
+mod stage;
+mod subscribing;
