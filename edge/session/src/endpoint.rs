@@ -3,6 +3,7 @@
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig, NewRenoConfig};
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
+use crate::congestion::SteadyConfig;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -83,7 +84,7 @@ impl QuicSettings {
             keep_alive: Some(Duration::from_secs(4)),
             datagram_receive_buffer: 64 * 1024,
             datagram_send_buffer: 64 * 1024,
-            congestion: CongestionControl::Cubic,
+            congestion: CongestionControl::Custom(Arc::new(SteadyConfig::client())),
             segmentation_offload: true,
             mtu_discovery: true,
             initial_rtt: Duration::from_millis(100),
@@ -109,6 +110,7 @@ impl QuicSettings {
             datagram_receive_buffer: 1024 * 1024,
             datagram_send_buffer: 1024 * 1024,
             initial_rtt: Duration::from_millis(200),
+            congestion: CongestionControl::Custom(Arc::new(SteadyConfig::neighbour())),
             ..QuicSettings::client_side()
         }
     }
