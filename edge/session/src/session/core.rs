@@ -200,6 +200,6 @@ fn authorization_tokens(message: &mut Message) -> Option<&mut Vec<AuthorizationT
     Some(&mut params.authorization_tokens)
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

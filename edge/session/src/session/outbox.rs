@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 /// One stream's sending half, shared between its user and, while it is blocked, the task that empties it.
 #[derive(Clone, Debug)]
-pub(super) struct Outbox(Arc<Mutex<State>>);
+pub(crate) struct Outbox(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -26,7 +26,7 @@ struct State {
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(crate) enum Put {
     /// The transport has it, or the running task will hand it over.
     Done,
     /// It waits; the caller must spawn [`Outbox::flush`].
@@ -36,7 +36,7 @@ pub(super) enum Put {
 }
 
 impl Outbox {
-    pub(super) fn new(stream: SendStream) -> Outbox {
+    pub(crate) fn new(stream: SendStream) -> Outbox {
         Outbox(Arc::new(Mutex::new(State {
             stream,
             unsent: VecDeque::new(),
@@ -48,7 +48,7 @@ impl Outbox {
     }
 
     /// Sends `bytes` after all that came before.
-    pub(super) fn put(&self, mut bytes: Bytes, limit: usize) -> Result<Put, StreamError> {
+    pub(crate) fn put(&self, mut bytes: Bytes, limit: usize) -> Result<Put, StreamError> {
         let state = &mut *self.lock();
         if state.ended || state.finish {
             return Err(StreamError::Closed);
@@ -71,12 +71,12 @@ impl Outbox {
     }
 
     /// Hands over what waits, and ends when nothing does or the stream fails.
-    pub(super) async fn flush(self) {
+    pub(crate) async fn flush(self) {
         poll_fn(|cx| self.lock().poll_flush(cx)).await;
     }
 
     /// Ends the stream after what waits.
-    pub(super) fn finish(&self) -> Result<(), StreamError> {
+    pub(crate) fn finish(&self) -> Result<(), StreamError> {
         let state = &mut *self.lock();
         if state.ended || state.finish {
             return Err(StreamError::Closed);
@@ -89,13 +89,13 @@ impl Outbox {
     }
 
     /// Whether `finish` was called, or the stream has ended.
-    pub(super) fn is_finishing(&self) -> bool {
+    pub(crate) fn is_finishing(&self) -> bool {
         let state = self.lock();
         state.finish || state.ended
     }
 
     /// Abandons the stream, unless it has ended in order.
-    pub(super) fn reset(&self, code: ResetCode) {
+    pub(crate) fn reset(&self, code: ResetCode) {
         let state = &mut *self.lock();
         if !state.ended {
             state.ended = true;
@@ -106,9 +106,9 @@ impl Outbox {
     }
 
     /// Waits until the peer stops the stream, or has all of it after `finish`, or the connection is gone.
-    pub(super) fn stopped(
+    pub(crate) fn stopped(
         &self,
-    ) -> impl Future<Output = Option<ResetCode>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Option<ResetCode>> + Send + Sync + 'static + use<> {
         let watch = self.lock().stream.watch_stopped();
         let outbox = self.clone();
         async move {

@@ -4,9 +4,8 @@ use super::core::{Core, lock};
 use super::error::{Fault, SendError, SessionError};
 use super::exchange::{Exchange, Opener};
 use super::outbox::Outbox;
-use crate::transport::{RecvStream, StreamError};
+use crate::transport::{RecvStream, StopWatch, StreamError};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use meridian_wire::control::RequestUpdate;
 use meridian_wire::{ControlDecoder, Message, Parameters, ResetCode, TerminationCode};
 use std::future::poll_fn;
@@ -51,7 +50,7 @@ impl RequestStream {
         incoming: (ControlDecoder, RecvStream),
     ) -> RequestStream {
         let exchange = Arc::new(Mutex::new(Exchange::new(opener, ours)));
-        let stopped: BoxFuture<'static, _> = Box::pin(outbox.stopped());
+        let stopped: StopWatch = Box::pin(outbox.stopped());
         RequestStream {
             sender: RequestSender {
                 core: core.clone(),
@@ -159,6 +158,11 @@ impl RequestSender {
         Ok(self.outbox.finish()?)
     }
 
+    /// The stream below, to wait for its end.
+    pub(crate) fn outbox(&self) -> Outbox {
+        self.outbox.clone()
+    }
+
     /// Abandons this direction. Together with [`RequestReceiver::stop`] it cancels the request.
     pub fn reset(&self, code: ResetCode) {
         self.outbox.reset(code);
@@ -182,7 +186,7 @@ pub struct RequestReceiver {
     stream: RecvStream,
     fin: bool,
     /// Until the peer's stop, or the acknowledged end, of our direction.
-    stopped: Option<BoxFuture<'static, Option<ResetCode>>>,
+    stopped: Option<StopWatch>,
 }
 
 impl std::fmt::Debug for RequestReceiver {
@@ -300,7 +304,7 @@ pub(super) const SLOW: Fault = Fault::new(
 
 // The halves go to different tasks.
 const _: fn() = || {
-    fn movable<T: Send + 'static>() {}
+    fn movable<T: Send + Sync + 'static>() {}
     movable::<RequestSender>();
     movable::<RequestReceiver>();
 };

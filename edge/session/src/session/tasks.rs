@@ -6,13 +6,21 @@ use tokio::task::JoinSet;
 
 /// Aborts its tasks when dropped.
 #[derive(Debug, Default)]
-pub(super) struct Tasks(Mutex<JoinSet<()>>);
+pub(crate) struct Tasks(Mutex<JoinSet<()>>);
 
 impl Tasks {
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Forgets the ones that are over.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
+    }
+
+    /// Ends them all.
+    pub(crate) fn abort(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .abort_all();
     }
 }

@@ -17,6 +17,7 @@ pub use connection::{Connection, Transport};
 pub use error::{ConnectionLost, DatagramError, StreamError};
 pub use incoming::{Incoming, alpn};
 pub use stats::ConnectionStats;
+pub(crate) use stream::StopWatch;
 pub use stream::{RecvStream, SendStream, TryRead};
 pub use web_socket::{WebSocketSettings, accept_web_socket, connect_web_socket};
 pub use web_transport::{UpgradeError, WebTransportRequest, connect_web_transport};

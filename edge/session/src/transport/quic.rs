@@ -92,7 +92,7 @@ impl QuicSend {
 
     pub(super) fn stopped(
         &self,
-    ) -> impl Future<Output = Option<ResetCode>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Option<ResetCode>> + Send + Sync + 'static + use<> {
         let stopped = self.stream.stopped();
         async move {
             let code = stopped.await.ok().flatten()?;

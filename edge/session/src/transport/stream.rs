@@ -4,9 +4,9 @@ use super::error::StreamError;
 use super::qmux::{QmuxRecv, QmuxSend};
 use super::quic::{QuicRecv, QuicSend};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use meridian_wire::ResetCode;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 /// The sending half of a stream. Dropped unfinished, it is reset with CANCELLED: a stream cut short never looks complete.
@@ -111,7 +111,7 @@ impl SendStream {
     }
 
     /// The future behind [`stopped`](Self::stopped), where the transport's is independent of the stream.
-    pub(crate) fn watch_stopped(&self) -> Option<BoxFuture<'static, Option<ResetCode>>> {
+    pub(crate) fn watch_stopped(&self) -> Option<StopWatch> {
         match &self.0 {
             SendKind::Quic(stream) => Some(Box::pin(stream.stopped())),
             SendKind::Qmux(_) => None,
@@ -126,6 +126,9 @@ impl SendStream {
         }
     }
 }
+
+/// Waits for the end of a sending stream.
+pub(crate) type StopWatch = Pin<Box<dyn Future<Output = Option<ResetCode>> + Send + Sync>>;
 
 /// What [`RecvStream::try_read_chunk`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
