@@ -5,19 +5,29 @@
 //! with the delays `offices` reads, between two edges; `table` prints lag, loss and CPU hop by hop
 //! beside the speed-of-light floor; `verify` judges what was received.
 
+mod figures;
 pub mod interrupt;
+mod judge;
 pub mod link;
 pub mod office;
 pub mod offices;
 pub mod process;
+mod stage;
 pub mod table;
 pub mod verify;
 
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
 use anyhow::{Result, bail};
 
+use self::{figures::Figures, interrupt::Interrupt, process::Event, stage::Stage};
 use crate::{
     certs::Authority,
     setup::{self, Need},
+    shell,
     talk::{self, TalkSpec},
     workspace,
 };
@@ -25,26 +35,135 @@ use crate::{
 /// How to run the talk.
 #[derive(clap::Args)]
 pub struct Args {
+    /// End after this many seconds, as in `20s`; without it the talk goes on until Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = seconds)]
+    length: Option<Duration>,
+    /// Check at the end that the files written at the far offices are whole; exit with 1 if not.
+    #[arg(long, requires = "length")]
+    verify: bool,
+    /// Share of packets that each wide-area link loses, as in `1%`.
+    #[arg(long, default_value = "0%", value_parser = percent)]
+    loss: f64,
+    /// How much the delay of each wide-area link varies, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    jitter: u64,
     /// Only make the certificates and the talk.
     #[arg(long)]
     prepare: bool,
 }
 
-/// Makes what a talk needs and says where it is.
+/// Runs the talk across three offices.
 ///
 /// # Errors
-/// If a program is missing or fails; without `--prepare` always, since no edge exists to start.
+/// If a program is missing or fails, or `--verify` finds a file that is not what was sent.
 pub fn run(args: &Args) -> Result<()> {
     setup::ensure(&[Need::Build, Need::Media, Need::Certificates])?;
     let authority = Authority::ensure(&workspace::made("certs")?)?;
-    for office in ["geneva", "bangkok", "addis-ababa"] {
-        let identity = authority.identity(office, &[&format!("DNS:{office}")])?;
-        println!("{}", identity.certificate.display());
-    }
     let talk = talk::ensure(&workspace::made("talk")?, &TalkSpec::default())?;
-    println!("{}", talk.video.display());
-    if !args.prepare {
-        bail!("no edges to start yet; --prepare stops here");
+    if args.prepare {
+        println!("certificates: {}", authority.certificate().display());
+        println!("talk: {}", talk.video.display());
+        return Ok(());
+    }
+    build()?;
+    let interrupt = Interrupt::listen()?;
+    let mut stage = Stage::set(&authority, args.loss, Duration::from_millis(args.jitter))?;
+    stage.play(&talk.video, args.length)?;
+    println!("Publishing at Bangkok; watching at Geneva and at Addis Ababa.");
+    println!("Recordings and logs: {}", stage.folder.display());
+    let figures = follow(&mut stage, args.length, &interrupt)?;
+    show(&figures, false);
+    if args.verify {
+        judge::recordings(&stage, &figures)?;
     }
     Ok(())
 }
+
+fn build() -> Result<()> {
+    let binaries = [
+        "-p",
+        "meridian-edge",
+        "-p",
+        "meridian-client",
+        "-p",
+        "meridian-loadtest",
+    ];
+    let args = ["build", "--release", "--locked", "--bins"];
+    shell::run(&mut shell::command(
+        "cargo",
+        args.into_iter().chain(binaries),
+    ))
+}
+
+/// Shows how the talk goes until it has ended.
+fn follow(stage: &mut Stage, length: Option<Duration>, interrupt: &Interrupt) -> Result<Figures> {
+    let mut figures = Figures::default();
+    let mut next_table = Instant::now() + FIRST_TABLE;
+    let patience = length.map(|length| Instant::now() + length + LATEST_END);
+    loop {
+        if interrupt.asked() {
+            stage.stop_clients();
+            return Ok(figures);
+        }
+        match stage.supervisor.next_event(Duration::from_millis(200)) {
+            Some(Event::Said(who, line)) => figures.heard(who, line),
+            Some(Event::Ended(who)) if stage.is_watcher(&who) => figures.ended(who),
+            Some(Event::Ended(who)) if who == stage::PUBLISHER => figures.ended(who),
+            Some(Event::Ended(who)) => {
+                bail!(
+                    "{who} has ended by itself; see {}",
+                    stage.supervisor.log(&who).display()
+                );
+            }
+            None => {}
+        }
+        if stage.clients().iter().all(|who| figures.has_ended(who)) {
+            return Ok(figures);
+        }
+        if patience.is_some_and(|at| Instant::now() > at) {
+            bail!("the talk does not end; see {}", stage.folder.display());
+        }
+        if Instant::now() >= next_table {
+            next_table += TABLE_EVERY;
+            figures.measure(stage);
+            show(&figures, true);
+        }
+    }
+}
+
+/// Prints the table; on a terminal the next one takes its place.
+fn show(figures: &Figures, more_follows: bool) {
+    let table = figures.table().to_string();
+    print!("\n{table}");
+    if more_follows && std::io::stdout().is_terminal() {
+        print!("\x1b[{}A", table.lines().count() + 1);
+    }
+    // A closed standard output shows nothing, and that is all it does.
+    let _ = std::io::stdout().flush();
+}
+
+/// `20s` or `20`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let seconds = number
+        .parse()
+        .map_err(|_| format!("'{text}' is no time; try 20s"))?;
+    Ok(Duration::from_secs(seconds))
+}
+
+/// `1%` or `0.5%`, at most 50.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>();
+    match number {
+        Ok(number) if (0.0..=50.0).contains(&number) => Ok(number / 100.0),
+        _ => Err(format!("'{text}' is no share between 0% and 50%")),
+    }
+}
+
+/// By then everybody has said something.
+const FIRST_TABLE: Duration = Duration::from_secs(3);
+
+const TABLE_EVERY: Duration = Duration::from_secs(2);
+
+/// How long after its time the talk may take to start, and its files to be finished.
+const LATEST_END: Duration = Duration::from_secs(30);
