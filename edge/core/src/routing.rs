@@ -29,6 +29,12 @@ impl Relay {
         })
     }
 
+    /// Whether all that have been asked were told to hold the request: who has the track would have said so long ago.
+    pub(crate) fn is_held(&self, track: TrackId) -> bool {
+        let mut upstreams = self.tracks[track].upstreams.iter();
+        upstreams.all(|id| self.upstreams[*id].held_since.is_some())
+    }
+
     /// Asks everybody who may have the track. Whether anybody was asked.
     pub(crate) fn find_publishers(
         &mut self,
@@ -137,7 +143,8 @@ impl Relay {
             if upstreams.is_empty() {
                 self.find_publishers(track, true, now);
             } else if through_parents && (is_primary || self.is_audio(track)) {
-                self.ask(parent, track, None, now);
+                let rendezvous = self.rendezvous_left(track, now);
+                self.ask(parent, track, rendezvous, now);
             }
         }
     }
@@ -280,4 +287,4 @@ fn is_worth_another_try(held_since: Option<Instant>, code: RequestErrorCode, now
 }
 
 /// A parent that gives up sooner does not hold requests; asking again would only go to and fro.
-const SHORTEST_HOLD: Duration = Duration::from_secs(1);
+pub(crate) const SHORTEST_HOLD: Duration = Duration::from_secs(1);

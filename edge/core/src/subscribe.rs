@@ -5,6 +5,7 @@ use crate::command::{Body, Delivery, End, Outgoing};
 use crate::filter::Window;
 use crate::id::{InRequest, OutStreamId, SessionId, SubscriptionId, TrackId};
 use crate::relay::Relay;
+use crate::routing::SHORTEST_HOLD;
 use crate::session::{Incoming, Role};
 use crate::subgroup::State;
 use crate::subscription::{Origin, OutState, OutStream, Subscription, stream_priority};
@@ -59,8 +60,17 @@ impl Relay {
             self.timers.set(now + wait, Timer::Rendezvous(id));
             self.subscriptions[id].rendezvous = Some(now + wait);
         }
+        if self.can_serve(track, session, false) {
+            if wait == Duration::ZERO && self.is_held(track) {
+                self.timers.set(now + SHORTEST_HOLD, Timer::Rendezvous(id));
+            }
+            return;
+        }
+        if self.tracks[track].upstreams.is_empty() {
+            self.tracks[track].refused.clear();
+        }
         let from_below = self.role(session).is_some_and(Role::is_below);
-        if !self.can_serve(track, session, false) && !self.find_publishers(track, from_below, now) {
+        if !self.find_publishers(track, from_below, now) {
             self.nobody_has(track, RequestErrorCode::DOES_NOT_EXIST, now);
         }
     }
@@ -148,8 +158,14 @@ impl Relay {
         let Some(subscription) = self.subscriptions.get(id) else {
             return;
         };
-        if subscription.rendezvous.is_some_and(|at| at <= now) {
-            self.reject(id, RequestErrorCode::TIMEOUT, now);
+        let (track, until) = (subscription.track, subscription.rendezvous);
+        if !self.tracks[track].waiting.contains(&id) {
+            return;
+        }
+        match until {
+            Some(until) if until > now => {}
+            Some(_) => self.reject(id, RequestErrorCode::TIMEOUT, now),
+            None => self.reject(id, RequestErrorCode::DOES_NOT_EXIST, now),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::Command;
 use crate::id::{InStreamId, OutRequestId, SessionId, TrackId, UpstreamId};
 use crate::namespace::Claim;
 use crate::relay::Relay;
-use crate::session::Asked;
+use crate::session::{Asked, Role};
 use crate::timer::Timer;
 use meridian_wire::control::{RequestUpdate, Subscribe, SubscribeOk};
 use meridian_wire::error::PublishDoneCode;
@@ -235,10 +235,11 @@ impl Relay {
             return;
         };
         let (track, was_retired) = (upstream.track, upstream.is_retired);
+        let session = upstream.session;
         self.forget_upstream(id);
         if !was_retired {
             self.leave_above(track, now);
-            self.orphaned(track, now);
+            self.orphaned(track, session, now);
         }
     }
 
@@ -262,7 +263,7 @@ impl Relay {
         let entry = &mut self.tracks[track];
         entry.upstreams.retain(|other| *other != id);
         if code != PublishDoneCode::TRACK_ENDED {
-            return self.orphaned(track, now);
+            return self.orphaned(track, session, now);
         }
         if entry.upstreams.is_empty() && !entry.is_idle() {
             entry.orphan_until = Some(until);
@@ -347,13 +348,19 @@ impl Relay {
         self.forget_upstream(id);
     }
 
-    /// A track's last publisher may be gone: others are asked, then time is given.
-    pub(crate) fn orphaned(&mut self, track: TrackId, now: Instant) {
+    /// A track's last publisher may be gone: others are asked, then time is given. A parent may hold the request until it
+    /// has the track again; a publisher below that let go of it has to come back by itself.
+    fn orphaned(&mut self, track: TrackId, lost: SessionId, now: Instant) {
+        let is_below = self.role(lost).is_some_and(Role::is_below);
         let Some(entry) = self.tracks.get_mut(track) else {
             return;
         };
         if !entry.upstreams.is_empty() || entry.is_idle() {
             return self.reap(track);
+        }
+        entry.refused.clear();
+        if is_below {
+            entry.refused.push(lost);
         }
         if entry.orphan_until.is_none() {
             let until = now + self.config.orphan_after;

@@ -321,3 +321,26 @@ fn a_shortcut_that_announces_is_asked_beside_the_parent() {
     stage.settle();
     assert_eq!(stage.objects(viewer).len(), 1);
 }
+
+#[test]
+fn a_parent_that_once_refused_is_asked_again_when_there_is_a_new_reason() {
+    let mut stage = Stage::new();
+    let parent = stage.session(Role::Parent);
+    let other = stage.session(Role::BackupParent);
+    let viewer = stage.client();
+    stage.subscribe_with(viewer, 0, &video(), rendezvous(9000));
+    assert_eq!(stage.asked()[0].0, parent);
+    stage.leave(parent);
+    assert_eq!(stage.asked()[0].0, other);
+    let parent = stage.session(Role::Parent);
+    let third = stage.requests();
+    let Message::Subscribe(ask) = &third[0].2 else {
+        panic!("SUBSCRIBE")
+    };
+    assert!(ask.params.rendezvous_timeout.is_some());
+    let refusal = error(RequestErrorCode::DOES_NOT_EXIST);
+    stage.answer((parent, third[0].1), refusal);
+    stage.leave(other);
+    assert_eq!(stage.asked()[0].0, parent, "it is the only one left");
+    stage.ends_empty(&[parent, viewer]);
+}

@@ -1,4 +1,6 @@
-//! Wire bytes for tests: what a publisher sends, put together; what a subscriber gets, taken apart.
+//! Wire bytes for tests: what a publisher sends, put together; what a subscriber gets, taken apart. Each test binary uses
+//! its part.
+#![allow(dead_code)]
 
 use bytes::{BufMut, Bytes, BytesMut};
 use meridian_wire::data::{
@@ -83,6 +85,7 @@ pub(crate) struct Reader {
     pub(crate) objects: Vec<(u64, Vec<u8>)>,
     pub(crate) lengths: Vec<u64>,
     pub(crate) properties: Vec<Bytes>,
+    told: usize,
 }
 
 impl Reader {
@@ -120,6 +123,23 @@ impl Reader {
     /// Whether a FIN may stand here.
     pub(crate) fn is_at_boundary(&self) -> bool {
         self.decoder.is_at_boundary()
+    }
+
+    /// How many objects have been told of.
+    pub(crate) fn told(&self) -> usize {
+        self.told
+    }
+
+    /// Whole objects that have not been told of yet, by track (the first byte of the payload), group and object.
+    pub(crate) fn whole(&mut self) -> Vec<(u8, u64, u64)> {
+        let mut whole = Vec::new();
+        while let Some((id, payload)) = self.objects.get(self.told)
+            && self.lengths[self.told] == payload.len() as u64
+        {
+            whole.push((payload.first().copied().unwrap_or(0), self.group(), *id));
+            self.told += 1;
+        }
+        whole
     }
 
     pub(crate) fn group(&self) -> u64 {
