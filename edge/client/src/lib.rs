@@ -3,12 +3,20 @@
 
 pub mod catalog;
 pub mod cli;
+pub mod dial;
 pub mod digest;
 pub mod exit;
 pub mod group_clock;
+pub mod inlet;
 pub mod ledger;
+pub mod link;
 pub mod loc;
 pub mod media;
 pub mod meter;
+pub mod outlet;
+pub mod probe;
+pub mod publish;
 pub mod recording;
 pub mod report;
+pub mod wall;
+pub mod watch;

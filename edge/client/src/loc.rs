@@ -121,6 +121,14 @@ pub fn catalog_track_properties() -> Properties {
         .expect("one small number")
 }
 
+/// The properties of a catalog object made at `now_us`.
+pub fn catalog_object_properties(now_us: u64) -> Properties {
+    Properties::builder()
+        .timestamp(now_us)
+        .build()
+        .expect("one number")
+}
+
 /// What a received object's properties say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocInfo {

@@ -115,9 +115,10 @@ impl Meter {
         self.figures(over, recent.objects, recent.bytes, &recent.lag)
     }
 
-    /// The figures since the start.
-    pub fn overall(&self, now: Instant) -> TrackFigures {
-        let over = now - self.began - self.first.unwrap_or_default();
+    /// The figures since the start, rates from the first to the last object.
+    pub fn overall(&self) -> TrackFigures {
+        let first = self.began + self.first.unwrap_or_default();
+        let over = self.last.map_or(Duration::ZERO, |last| last - first);
         self.figures(over, self.objects, self.bytes, &self.lag)
     }
 
@@ -195,7 +196,7 @@ mod tests {
         );
         assert_eq!(lately.largest_gap_ms, 320.0);
         assert_eq!(meter.lately(now + MS * 1_000).objects_per_s, 0.0);
-        assert_eq!(meter.overall(now).objects_per_s, 26.84);
+        assert_eq!(meter.overall().objects_per_s, 39.23);
     }
 
     #[test]
@@ -203,7 +204,7 @@ mod tests {
         let start = Instant::now();
         let mut meter = Meter::new(start);
         meter.drop_one();
-        let figures = meter.overall(start);
+        let figures = meter.overall();
         assert_eq!(
             (figures.objects, figures.dropped, figures.first_ms),
             (0, 1, None)

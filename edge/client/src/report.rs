@@ -122,12 +122,6 @@ impl Reporter {
         }
     }
 
-    /// Says something in between.
-    pub fn say(&mut self, words: &str) {
-        self.end_line();
-        eprintln!("meridian: {words}");
-    }
-
     /// Shows the end.
     pub fn summary(&mut self, report: &Report) {
         self.end_line();
@@ -143,6 +137,21 @@ impl Reporter {
             eprintln!();
         }
     }
+}
+
+/// A time as reports give it: in milliseconds, to a hundredth.
+pub fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e5).round() / 1e2
+}
+
+/// Says something in between.
+pub fn say(words: &str) {
+    let clear = if std::io::stderr().is_terminal() {
+        "\r\x1b[K"
+    } else {
+        ""
+    };
+    eprintln!("{clear}meridian: {words}");
 }
 
 /// Between lines that are not rewritten in place.

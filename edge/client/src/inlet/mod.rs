@@ -1,0 +1,208 @@
+//! The watching side of a session: subscribes to tracks and gives out their objects as they arrive.
+
+mod reader;
+
+pub use reader::Arrival;
+
+use meridian_session::session::{RequestEvent, RequestSender, SendError, Session, SessionError};
+use meridian_wire::control::{RequestError, Subscribe, SubscribeOk};
+use meridian_wire::error::PublishDoneCode;
+use meridian_wire::{FullTrackName, Message, Parameters, ResetCode};
+use std::collections::{HashMap, VecDeque};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Subscriptions on one session. Dropped, they are cancelled.
+pub struct Inlet {
+    session: Session,
+    arrivals: mpsc::Receiver<(u64, Arrival)>,
+    answers: mpsc::Receiver<(usize, RequestEvent)>,
+    answers_out: mpsc::Sender<(usize, RequestEvent)>,
+    subscriptions: HashMap<usize, RequestSender>,
+    track_by_alias: HashMap<u64, usize>,
+    /// Arrivals of tracks whose SUBSCRIBE_OK is still on its way.
+    early: VecDeque<(u64, Arrival)>,
+    ready: VecDeque<(usize, Arrival)>,
+    early_dropped: u64,
+    tasks: JoinSet<SessionError>,
+}
+
+/// What happens on an inlet. `track` is the number the caller gave.
+#[derive(Debug)]
+pub enum Event {
+    /// A subscription is accepted.
+    Accepted {
+        /// The track.
+        track: usize,
+        /// The answer.
+        ok: SubscribeOk,
+    },
+    /// A subscription is refused.
+    Refused {
+        /// The track.
+        track: usize,
+        /// The answer.
+        error: RequestError,
+    },
+    /// The publisher, or the edge, ended a subscription.
+    Done {
+        /// The track.
+        track: usize,
+        /// Why; `None` if it broke off without a word.
+        code: Option<PublishDoneCode>,
+    },
+    /// An object, or the end of a group.
+    Arrival {
+        /// The track.
+        track: usize,
+        /// What arrived.
+        arrival: Arrival,
+    },
+    /// The edge asks to go elsewhere.
+    Goaway,
+    /// The session is over.
+    Ended(SessionError),
+}
+
+impl Inlet {
+    /// Takes what comes over `session`.
+    pub fn new(session: Session) -> Inlet {
+        let (arrivals_out, arrivals) = mpsc::channel(ARRIVALS);
+        let (answers_out, answers) = mpsc::channel(ANSWERS);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(reader::take_all(session.clone(), arrivals_out));
+        Inlet {
+            session,
+            arrivals,
+            answers,
+            answers_out,
+            subscriptions: HashMap::new(),
+            track_by_alias: HashMap::new(),
+            early: VecDeque::new(),
+            ready: VecDeque::new(),
+            early_dropped: 0,
+            tasks,
+        }
+    }
+
+    /// Objects that came before their track was known and were too many to keep.
+    pub fn early_dropped(&self) -> u64 {
+        self.early_dropped
+    }
+
+    /// Asks for a track. The answer comes as an event.
+    ///
+    /// # Errors
+    /// The request cannot be said or the session is over.
+    pub async fn subscribe(
+        &mut self,
+        track: usize,
+        name: FullTrackName,
+        params: Parameters,
+    ) -> Result<(), SendError> {
+        let request = self.session.open_request(|request_id| {
+            Message::Subscribe(Subscribe {
+                request_id,
+                track: name,
+                params,
+            })
+        });
+        let (sender, mut receiver) = request.await?.split();
+        let answers = self.answers_out.clone();
+        self.subscriptions.insert(track, sender);
+        self.tasks.spawn(async move {
+            loop {
+                let event = match receiver.recv().await {
+                    Ok(event) => event,
+                    Err(error) => return error,
+                };
+                let is_last = !matches!(event, RequestEvent::Message(_) | RequestEvent::Fin);
+                if answers.send((track, event)).await.is_err() || is_last {
+                    // Nothing more comes on this request; the session's own end is told by its reader.
+                    return std::future::pending().await;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Cancels a subscription.
+    pub fn cancel(&mut self, track: usize) {
+        if let Some(sender) = self.subscriptions.remove(&track) {
+            sender.reset(ResetCode::CANCELLED);
+        }
+        self.track_by_alias.retain(|_, other| *other != track);
+    }
+
+    /// What happens next. Safe to drop.
+    pub async fn next(&mut self) -> Event {
+        let mut goaway = self.session.goaway();
+        loop {
+            if let Some((track, arrival)) = self.ready.pop_front() {
+                return Event::Arrival { track, arrival };
+            }
+            tokio::select! {
+                biased;
+                Some((track, event)) = self.answers.recv() => {
+                    if let Some(event) = self.answered(track, event) {
+                        return event;
+                    }
+                }
+                Some((alias, arrival)) = self.arrivals.recv() => self.sort(alias, arrival),
+                Some(ended) = self.tasks.join_next() => {
+                    if let Ok(error) = ended {
+                        return Event::Ended(error);
+                    }
+                }
+                Ok(_) = goaway.wait_for(Option::is_some) => return Event::Goaway,
+            }
+        }
+    }
+
+    fn sort(&mut self, alias: u64, arrival: Arrival) {
+        match self.track_by_alias.get(&alias) {
+            Some(track) => self.ready.push_back((*track, arrival)),
+            None if self.early.len() < EARLY => self.early.push_back((alias, arrival)),
+            None => self.early_dropped += 1,
+        }
+    }
+
+    fn answered(&mut self, track: usize, event: RequestEvent) -> Option<Event> {
+        if !self.subscriptions.contains_key(&track) {
+            return None;
+        }
+        match event {
+            RequestEvent::Message(Message::SubscribeOk(ok)) => {
+                self.track_by_alias.insert(ok.track_alias, track);
+                let (known, early) = std::mem::take(&mut self.early)
+                    .into_iter()
+                    .partition::<VecDeque<_>, _>(|(alias, _)| *alias == ok.track_alias);
+                self.early = early;
+                self.ready
+                    .extend(known.into_iter().map(|(_, arrival)| (track, arrival)));
+                Some(Event::Accepted { track, ok })
+            }
+            RequestEvent::Message(Message::RequestError(error)) => {
+                self.subscriptions.remove(&track);
+                Some(Event::Refused { track, error })
+            }
+            RequestEvent::Message(Message::PublishDone(done)) => {
+                self.subscriptions.remove(&track);
+                let code = Some(done.code);
+                Some(Event::Done { track, code })
+            }
+            RequestEvent::Message(_) | RequestEvent::Fin => None,
+            RequestEvent::Reset(_) | RequestEvent::Stopped(_) | RequestEvent::Done => {
+                self.subscriptions.remove(&track);
+                Some(Event::Done { track, code: None })
+            }
+        }
+    }
+}
+
+/// Arrivals that wait to be looked at; then streams are read no further, and the edge feels it.
+const ARRIVALS: usize = 1_024;
+/// Answers that wait to be looked at.
+const ANSWERS: usize = 16;
+/// Arrivals kept for a SUBSCRIBE_OK that is overtaken by its objects.
+const EARLY: usize = 1_024;

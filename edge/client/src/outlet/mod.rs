@@ -1,0 +1,380 @@
+//! The publishing side of a session: announces a namespace, answers requests for its tracks, and sends objects to whoever
+//! asked for them. Never waits for a slow taker: what does not go out in time is dropped and counted.
+
+mod stream;
+mod track;
+mod window;
+
+use crate::loc::LocObject;
+use bytes::Bytes;
+use meridian_session::session::{
+    IncomingRequest, RequestEvent, RequestStream, SendError, Session, SessionError,
+};
+use meridian_wire::control::{NamespaceRequest, RequestError, RequestOk, Subscribe, SubscribeOk};
+use meridian_wire::error::PublishDoneCode;
+use meridian_wire::property::Properties;
+use meridian_wire::{Message, Namespace, Parameters, RequestErrorCode};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use track::{Subscription, Track};
+
+/// A track to offer.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Its name.
+    pub name: String,
+    /// Its properties.
+    pub properties: Properties,
+    /// Publisher priority, 0 is sent first.
+    pub priority: u8,
+    /// Every group is one object, on a stream of its own.
+    pub single_objects: bool,
+}
+
+/// What became of an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Subscribers it was handed to the transport for.
+    pub taken: u64,
+    /// Subscribers it was dropped for: no stream credit, too far behind, or their stream is broken.
+    pub dropped: u64,
+}
+
+/// The tracks of one namespace, with or without a session to send them over.
+pub struct Outlet {
+    namespace: Namespace,
+    tracks: Vec<Track>,
+    link: Option<Link>,
+}
+
+struct Link {
+    session: Session,
+    announcement: RequestStream,
+    tasks: JoinSet<()>,
+    events: mpsc::Receiver<(u64, RequestEvent)>,
+    events_out: mpsc::Sender<(u64, RequestEvent)>,
+    /// The edge has said goodbye, once.
+    leaving: bool,
+}
+
+impl Link {
+    /// Keeps the session until what was handed to it has arrived, for two seconds at most.
+    async fn drain(mut self) {
+        // Nobody answers what comes meanwhile: the tasks that listen end with this.
+        self.events.close();
+        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = timeout(FLUSH_WITHIN, drained).await;
+    }
+}
+
+/// A session at which the namespace is announced.
+pub struct Announced {
+    session: Session,
+    announcement: RequestStream,
+}
+
+/// Why the namespace could not be announced.
+#[derive(Debug, Error)]
+pub enum AnnounceError {
+    /// The edge says no.
+    #[error("the edge refuses the namespace: {0:?} {1}")]
+    Refused(RequestErrorCode, String),
+    /// No answer within ten seconds.
+    #[error("the edge does not answer PUBLISH_NAMESPACE")]
+    Silent,
+    /// The request could not be made, or was cancelled.
+    #[error("announcing the namespace: {0}")]
+    Send(#[from] SendError),
+    /// The session is over.
+    #[error("announcing the namespace: {0}")]
+    Session(#[from] SessionError),
+}
+
+/// Why an outlet's session is of no more use.
+#[derive(Debug)]
+pub enum Ended {
+    /// The session is over.
+    Session(SessionError),
+    /// The edge asks to go elsewhere.
+    Goaway,
+    /// The edge takes the announcement back.
+    Withdrawn,
+}
+
+/// Announces `namespace` at `session`.
+///
+/// # Errors
+/// [`AnnounceError`].
+pub async fn announce(session: Session, namespace: Namespace) -> Result<Announced, AnnounceError> {
+    let request = session.open_request(|request_id| {
+        Message::PublishNamespace(NamespaceRequest {
+            request_id,
+            namespace,
+            params: Parameters::default(),
+        })
+    });
+    let mut announcement = request.await?;
+    let answer = timeout(ANSWER_WITHIN, announcement.recv()).await;
+    match answer.map_err(|_| AnnounceError::Silent)?? {
+        RequestEvent::Message(Message::RequestOk(_)) => Ok(Announced {
+            session,
+            announcement,
+        }),
+        RequestEvent::Message(Message::RequestError(error)) => {
+            Err(AnnounceError::Refused(error.code, error.reason))
+        }
+        _ => Err(AnnounceError::Send(SendError::Closed)),
+    }
+}
+
+impl Outlet {
+    /// An outlet without a session.
+    pub fn new(namespace: Namespace, offers: Vec<Offer>) -> Outlet {
+        let tracks = offers.into_iter().enumerate();
+        Outlet {
+            namespace,
+            tracks: tracks
+                .map(|(index, offer)| Track::new(index as u64, offer))
+                .collect(),
+            link: None,
+        }
+    }
+
+    /// Sends over `announced` from now on. What is on its way over another session may still arrive.
+    pub fn attach(&mut self, announced: Announced) {
+        let (events_out, events) = mpsc::channel(EVENTS);
+        let mut tasks = JoinSet::new();
+        if let Some(before) = self.link.take() {
+            for track in &mut self.tracks {
+                track.leave();
+            }
+            tasks.spawn(before.drain());
+        }
+        self.link = Some(Link {
+            session: announced.session,
+            announcement: announced.announcement,
+            tasks,
+            events,
+            events_out,
+            leaving: false,
+        });
+    }
+
+    /// The session, if there is one.
+    pub fn session(&self) -> Option<Session> {
+        self.link.as_ref().map(|link| link.session.clone())
+    }
+
+    /// Whether there is a session.
+    pub fn is_attached(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// Lets go of the session.
+    pub fn detach(&mut self) {
+        self.link = None;
+        for track in &mut self.tracks {
+            track.leave();
+        }
+    }
+
+    /// Publishes an object of the track at `index`, in the order of groups and objects.
+    pub fn publish(&mut self, index: usize, object: &LocObject) -> Sent {
+        let track = &mut self.tracks[index];
+        match &mut self.link {
+            Some(link) => {
+                while link.tasks.try_join_next().is_some() {}
+                track.publish(object, Some((link.session.connection(), &mut link.tasks)))
+            }
+            None => track.publish(object, None),
+        }
+    }
+
+    /// Answers requests until the session is of no more use; for ever without one. Safe to drop.
+    pub async fn serve(&mut self) -> Ended {
+        loop {
+            let Some(link) = &mut self.link else {
+                return std::future::pending().await;
+            };
+            let mut goaway = link.session.goaway();
+            tokio::select! {
+                request = link.session.accept_request() => match request {
+                    Ok(request) => self.answer(request),
+                    Err(error) => return Ended::Session(error),
+                },
+                Some((request, event)) = link.events.recv() => self.take(request, event),
+                event = link.announcement.recv() => match event {
+                    Err(error) => return Ended::Session(error),
+                    Ok(RequestEvent::Message(_)) => {}
+                    Ok(_) => return Ended::Withdrawn,
+                },
+                Ok(_) = goaway.wait_for(Option::is_some), if !link.leaving => {
+                    link.leaving = true;
+                    return Ended::Goaway;
+                }
+            }
+        }
+    }
+
+    /// Ends all tracks and waits, at most two seconds, until the edge has everything.
+    pub async fn finish(mut self) {
+        let Some(mut link) = self.link.take() else {
+            return;
+        };
+        let mut open = 0;
+        for track in &mut self.tracks {
+            open += track.finish(PublishDoneCode::TRACK_ENDED);
+        }
+        let flushed = async {
+            while link.tasks.join_next().await.is_some() {}
+            while open > 0 {
+                match link.events.recv().await {
+                    Some((_, RequestEvent::Message(_) | RequestEvent::Fin)) => {}
+                    Some(_) => open -= 1,
+                    None => break,
+                }
+            }
+        };
+        let _ = timeout(FLUSH_WITHIN, flushed).await;
+    }
+
+    fn answer(&mut self, request: IncomingRequest) {
+        match request.message {
+            Message::Subscribe(ref ask) => match self.find(&ask.track.namespace, &ask.track.name) {
+                Some(index) => {
+                    let ask = ask.clone();
+                    self.accept(index, &ask, request.stream);
+                }
+                None => refuse(
+                    &request.stream,
+                    RequestErrorCode::DOES_NOT_EXIST,
+                    "no such track here",
+                ),
+            },
+            Message::TrackStatus(ref ask) => match self.find(&ask.track.namespace, &ask.track.name)
+            {
+                Some(index) => self.tell_status(index, &request.stream),
+                None => refuse(
+                    &request.stream,
+                    RequestErrorCode::DOES_NOT_EXIST,
+                    "no such track here",
+                ),
+            },
+            _ => refuse(
+                &request.stream,
+                RequestErrorCode::NOT_SUPPORTED,
+                "a publisher takes SUBSCRIBE",
+            ),
+        }
+    }
+
+    fn find(&self, namespace: &Namespace, name: &Bytes) -> Option<usize> {
+        let tracks = self.tracks.iter().filter(|_| *namespace == self.namespace);
+        tracks
+            .into_iter()
+            .position(|track| track.offer.name.as_bytes() == name)
+    }
+
+    fn accept(&mut self, index: usize, ask: &Subscribe, stream: RequestStream) {
+        let Some(link) = &mut self.link else {
+            return;
+        };
+        let track = &mut self.tracks[index];
+        if track.subscriptions.len() >= SUBSCRIPTIONS {
+            return refuse(
+                &stream,
+                RequestErrorCode::EXCESSIVE_LOAD,
+                "too many subscriptions",
+            );
+        }
+        let ok = Message::SubscribeOk(SubscribeOk {
+            track_alias: track.alias,
+            params: Parameters {
+                largest_object: track.largest,
+                ..Parameters::default()
+            },
+            properties: track.offer.properties.clone(),
+        });
+        if stream.send(&ok).is_err() {
+            return;
+        }
+        let (sender, mut receiver) = stream.split();
+        let (events, id) = (link.events_out.clone(), sender.id());
+        link.tasks.spawn(async move {
+            while let Ok(event) = receiver.recv().await {
+                let is_last = !matches!(event, RequestEvent::Message(_) | RequestEvent::Fin);
+                if events.send((id, event)).await.is_err() || is_last {
+                    break;
+                }
+            }
+        });
+        let subscription = Subscription::new(sender, &ask.params, track.largest);
+        track.join(subscription, link.session.connection(), &mut link.tasks);
+    }
+
+    fn tell_status(&self, index: usize, stream: &RequestStream) {
+        let track = &self.tracks[index];
+        let ok = Message::RequestOk(RequestOk {
+            params: Parameters {
+                largest_object: track.largest,
+                ..Parameters::default()
+            },
+            properties: track.offer.properties.clone(),
+        });
+        // A requester that is gone needs no answer.
+        let _ = stream.send(&ok).and_then(|()| stream.finish());
+    }
+
+    fn take(&mut self, request: u64, event: RequestEvent) {
+        let Some(link) = &mut self.link else {
+            return;
+        };
+        let found = self.tracks.iter_mut().find_map(|track| {
+            let index = track
+                .subscriptions
+                .iter()
+                .position(|one| one.id() == request)?;
+            Some((track, index))
+        });
+        let Some((track, index)) = found else {
+            return;
+        };
+        match event {
+            RequestEvent::Message(Message::RequestUpdate(update)) => {
+                track.update(
+                    index,
+                    &update.params,
+                    link.session.connection(),
+                    &mut link.tasks,
+                );
+            }
+            RequestEvent::Message(_) | RequestEvent::Fin => {}
+            RequestEvent::Reset(_) | RequestEvent::Stopped(_) | RequestEvent::Done => {
+                track.subscriptions.swap_remove(index);
+            }
+        }
+    }
+}
+
+/// How long an edge may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long the end of a broadcast may take to reach the edge.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+/// Messages of subscribers that wait to be looked at; further ones wait in the transport.
+const EVENTS: usize = 64;
+/// Subscriptions per track: an edge needs one.
+const SUBSCRIPTIONS: usize = 16;
+
+fn refuse(stream: &RequestStream, code: RequestErrorCode, reason: &str) {
+    let error = Message::RequestError(RequestError {
+        code,
+        retry_interval: 0,
+        reason: reason.to_owned(),
+        redirect: None,
+    });
+    // A requester that is gone needs no answer.
+    let _ = stream.send(&error).and_then(|()| stream.finish());
+}

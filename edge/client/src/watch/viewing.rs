@@ -1,0 +1,556 @@
+//! What is watched: which tracks, how far, into which file. Does not know how the edge is reached.
+
+use crate::catalog::{CATALOG_TRACK, Catalog};
+use crate::cli::WatchArgs;
+use crate::digest::Digest;
+use crate::exit::{ExitCode, Failure};
+use crate::inlet::{Arrival, Event, Inlet};
+use crate::ledger::{Entry, Ledger, Seen};
+use crate::link::Backoff;
+use crate::loc::{LocInfo, priority};
+use crate::media::{AudioFormat, Kind, VideoFormat};
+use crate::meter::Meter;
+use crate::recording::{Received, Recording, Written};
+use crate::report::{RecordingReport, Report, TrackReport, say};
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use meridian_wire::control::RequestError;
+use meridian_wire::error::PublishDoneCode;
+use meridian_wire::{
+    Draft, FullTrackName, Location, LocationFilter, Namespace, Parameters, RequestErrorCode,
+};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub(super) struct Viewing {
+    namespace: Namespace,
+    wait: Duration,
+    wanted: Wanted,
+    out: PathBuf,
+    draft: Draft,
+    /// The catalog first, then what it offers.
+    tracks: Vec<Followed>,
+    formats: Option<(Option<AudioFormat>, Option<VideoFormat>)>,
+    recording: Option<Recording<BufWriter<File>>>,
+    digest: Option<Digest>,
+    connected_at: Option<Instant>,
+    last_arrival: Instant,
+    first_at: Option<Instant>,
+    /// Nothing new will come; what is on its way may.
+    over_at: Option<Instant>,
+}
+
+struct Wanted {
+    audio: bool,
+    video: bool,
+    audio_track: Option<String>,
+    video_track: Option<String>,
+}
+
+/// One track that is followed across sessions.
+struct Followed {
+    name: String,
+    /// `None` is the catalog.
+    media: Option<Media>,
+    state: State,
+    backoff: Backoff,
+    last: Option<Location>,
+    said: String,
+}
+
+struct Media {
+    kind: Kind,
+    meter: Meter,
+    ledger: Ledger,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be asked for at this time.
+    Due(Instant),
+    Asked,
+    Ended,
+}
+
+impl Viewing {
+    pub(super) fn new(args: &WatchArgs, now: Instant) -> Result<Viewing, Failure> {
+        let digest = args.run.digest.as_deref().map(Digest::create).transpose();
+        Ok(Viewing {
+            namespace: args.target.namespace.clone(),
+            wait: args.run.wait,
+            wanted: Wanted {
+                audio: !args.run.no_audio,
+                video: !args.run.no_video,
+                audio_track: args.audio_track.clone(),
+                video_track: args.video_track.clone(),
+            },
+            out: args.out.clone(),
+            draft: Draft::D22,
+            tracks: vec![Followed::new(CATALOG_TRACK.to_owned(), None, now)],
+            formats: None,
+            recording: None,
+            digest: digest.context("the digest").map_err(output)?,
+            connected_at: None,
+            last_arrival: now,
+            first_at: None,
+            over_at: None,
+        })
+    }
+
+    /// A session is there: everything that has not ended is asked for on it.
+    pub(super) fn connected(&mut self, draft: Draft, now: Instant) {
+        self.draft = draft;
+        self.connected_at.get_or_insert(now);
+        for track in self
+            .tracks
+            .iter_mut()
+            .filter(|track| track.state != State::Ended)
+        {
+            track.state = State::Due(now);
+            track.backoff = Backoff::default();
+        }
+    }
+
+    /// The session is gone.
+    pub(super) fn disconnected(&mut self) {
+        for track in &mut self.tracks {
+            if track.state == State::Asked {
+                track.state = State::Due(Instant::now());
+            }
+        }
+    }
+
+    /// Asks for the tracks that are due.
+    pub(super) async fn subscribe_due(&mut self, inlet: Option<&mut Inlet>) {
+        let Some(inlet) = inlet else {
+            return;
+        };
+        let now = Instant::now();
+        for index in 0..self.tracks.len() {
+            if !matches!(self.tracks[index].state, State::Due(at) if at <= now) {
+                continue;
+            }
+            let name = FullTrackName {
+                namespace: self.namespace.clone(),
+                name: Bytes::from(self.tracks[index].name.clone()),
+            };
+            let params = self.params(&self.tracks[index]);
+            self.tracks[index].state = match inlet.subscribe(index, name, params).await {
+                Ok(()) => State::Asked,
+                // The session's end is told by itself; this is for a session that cannot take more now.
+                Err(_) => State::Due(now + RETRY),
+            };
+        }
+    }
+
+    /// When to look again for tracks that are due.
+    pub(super) fn wake_at(&self) -> Instant {
+        let due = self.tracks.iter().filter_map(|track| match track.state {
+            State::Due(at) => Some(at),
+            _ => None,
+        });
+        due.chain(self.over_at.map(|at| at + TAIL))
+            .min()
+            .unwrap_or_else(|| Instant::now() + RETRY)
+    }
+
+    /// Since when nothing has come.
+    pub(super) fn idle_since(&self) -> Instant {
+        self.last_arrival
+    }
+
+    /// When the first object came.
+    pub(super) fn first_at(&self) -> Option<Instant> {
+        self.first_at
+    }
+
+    /// Whether the broadcast is over and its tail has had time to arrive.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        let mut media = self
+            .tracks
+            .iter()
+            .filter(|track| track.media.is_some())
+            .peekable();
+        let all_ended = media.peek().is_some() && media.all(|track| track.state == State::Ended);
+        match self.over_at {
+            Some(at) => all_ended && now >= at + SHORT_TAIL || now >= at + TAIL,
+            None => false,
+        }
+    }
+
+    /// Takes what happened on the inlet.
+    ///
+    /// # Errors
+    /// The edge refuses for good, or a file cannot be written.
+    pub(super) fn take(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Accepted { track, .. } => {
+                self.tracks[track].backoff = Backoff::default();
+                Ok(())
+            }
+            Event::Refused { track, error } => self.refused(track, &error),
+            Event::Done { track, code } => {
+                self.done(track, code);
+                Ok(())
+            }
+            Event::Arrival { track, arrival } => self.arrived(track, arrival),
+            Event::Goaway | Event::Ended(_) => Ok(()),
+        }
+    }
+
+    fn refused(&mut self, index: usize, error: &RequestError) -> Result<(), Failure> {
+        let track = &mut self.tracks[index];
+        let words = format!("{}: {:?} {}", track.name, error.code, error.reason);
+        match error.code {
+            RequestErrorCode::UNAUTHORIZED
+            | RequestErrorCode::MALFORMED_AUTH_TOKEN
+            | RequestErrorCode::EXPIRED_AUTH_TOKEN => {
+                return Err(Failure::new(ExitCode::Refused, anyhow!(words)));
+            }
+            RequestErrorCode::NOT_SUPPORTED | RequestErrorCode::INVALID_RANGE => {
+                return Err(Failure::new(ExitCode::Protocol, anyhow!(words)));
+            }
+            _ => {}
+        }
+        track.retry();
+        if track.said != words {
+            say(&format!("{words}; trying again"));
+            track.said = words;
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, index: usize, code: Option<PublishDoneCode>) {
+        let track = &mut self.tracks[index];
+        if code == Some(PublishDoneCode::TRACK_ENDED) {
+            track.state = State::Ended;
+            let mut media = self.tracks.iter().filter(|track| track.media.is_some());
+            if index == 0 || media.all(|track| track.state == State::Ended) {
+                self.broadcast_is_over();
+            }
+            return;
+        }
+        track.retry();
+        say(&format!(
+            "{}: the subscription ended ({code:?}); asking again",
+            track.name
+        ));
+    }
+
+    fn arrived(&mut self, index: usize, arrival: Arrival) -> Result<(), Failure> {
+        let Arrival::Object {
+            group,
+            object,
+            properties,
+            payload,
+            at,
+            wall_us,
+        } = arrival
+        else {
+            self.ended(index, &arrival);
+            return Ok(());
+        };
+        self.last_arrival = at;
+        let track = &mut self.tracks[index];
+        track.last = track.last.max(Some(Location { group, object }));
+        let Some(media) = &mut track.media else {
+            return self.catalog(&payload);
+        };
+        self.first_at.get_or_insert(at);
+        let info = LocInfo::read(properties.block());
+        let entry = Entry {
+            group,
+            object,
+            capture_us: info.capture_us.unwrap_or(wall_us),
+            prior_gap: info.prior_gap,
+        };
+        if media.ledger.enter(entry) == Seen::Again {
+            return Ok(());
+        }
+        let lag_us = info
+            .capture_us
+            .map(|capture_us| wall_us as i64 - capture_us as i64);
+        media.meter.object(at, payload.len(), lag_us);
+        if let Some(digest) = &mut self.digest {
+            let line = digest.add(&track.name, group, object, &payload);
+            line.context("the digest").map_err(output)?;
+        }
+        let received = Received {
+            kind: media.kind,
+            group,
+            object,
+            info,
+            payload,
+        };
+        match &mut self.recording {
+            Some(recording) => Ok(recording.add(received)?),
+            None => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, index: usize, arrival: &Arrival) {
+        match arrival {
+            Arrival::GroupEnd { group } => {
+                if let Some(media) = &mut self.tracks[index].media {
+                    media.ledger.complete(*group);
+                }
+            }
+            Arrival::TrackEnd => self.done(index, Some(PublishDoneCode::TRACK_ENDED)),
+            Arrival::Object { .. } => {}
+        }
+    }
+
+    fn catalog(&mut self, payload: &[u8]) -> Result<(), Failure> {
+        let catalog = match Catalog::parse(payload) {
+            Ok(catalog) => catalog,
+            Err(error) => {
+                say(&format!("{error}; waiting for another"));
+                return Ok(());
+            }
+        };
+        if catalog.is_complete {
+            self.broadcast_is_over();
+            return Ok(());
+        }
+        let audio = catalog
+            .audio(self.wanted.audio_track.as_deref())
+            .filter(|_| self.wanted.audio);
+        let video = catalog
+            .video(self.wanted.video_track.as_deref())
+            .filter(|_| self.wanted.video);
+        if audio.is_none() && video.is_none() {
+            say("the catalog offers nothing that can be recorded; waiting for another");
+            return Ok(());
+        }
+        let formats = (
+            audio.as_ref().map(|(_, format)| format.clone()),
+            video.as_ref().map(|(_, format)| format.clone()),
+        );
+        match &self.formats {
+            None => {
+                let fps = video
+                    .as_ref()
+                    .and_then(|(track, _)| track.framerate)
+                    .unwrap_or(0.0);
+                let audio =
+                    audio.map(|(track, _)| (track.name.clone(), Ledger::audio(), Kind::Audio));
+                let video =
+                    video.map(|(track, _)| (track.name.clone(), Ledger::video(fps), Kind::Video));
+                self.follow(audio.into_iter().chain(video), formats)?;
+            }
+            // A restarted publisher says the same again.
+            Some(before) if *before == formats => self.over_at = None,
+            Some(_) => {
+                say("the catalog offers other formats now; a file has only one: it ends here");
+                self.over_at.get_or_insert_with(Instant::now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of a broadcast that was never seen is not the end of waiting: another may begin.
+    fn broadcast_is_over(&mut self) {
+        if self.formats.is_some() {
+            self.over_at.get_or_insert_with(Instant::now);
+        } else {
+            say("the last broadcast here is over; waiting for another");
+            let catalog = &mut self.tracks[0];
+            if catalog.state == State::Ended {
+                catalog.retry();
+            }
+        }
+    }
+
+    fn follow(
+        &mut self,
+        chosen: impl Iterator<Item = (String, Ledger, Kind)>,
+        formats: (Option<AudioFormat>, Option<VideoFormat>),
+    ) -> Result<(), Failure> {
+        let file = File::create(&self.out).with_context(|| self.out.display().to_string());
+        let file = BufWriter::new(file.map_err(output)?);
+        self.recording = Some(Recording::new(file, formats.0.clone(), formats.1.clone()));
+        self.formats = Some(formats);
+        let now = Instant::now();
+        // First-object times count from the first connection.
+        let meter_start = self.connected_at.unwrap_or(now);
+        for (name, ledger, kind) in chosen {
+            let meter = Meter::new(meter_start);
+            let media = Media {
+                kind,
+                meter,
+                ledger,
+            };
+            self.tracks.push(Followed::new(name, Some(media), now));
+        }
+        Ok(())
+    }
+
+    fn params(&self, track: &Followed) -> Parameters {
+        let kind = track.media.as_ref().map(|media| media.kind);
+        let own_priority = match kind {
+            None => priority::CATALOG,
+            Some(Kind::Audio) => priority::AUDIO,
+            Some(Kind::Video) => priority::VIDEO_HIGH,
+        };
+        let rendezvous = self.wait.min(LONGEST_RENDEZVOUS).as_millis();
+        Parameters {
+            subscriber_priority: Some(own_priority),
+            rendezvous_timeout: u64::try_from(rendezvous).ok(),
+            location_filter: start_at(kind, track.last, self.draft),
+            ..Parameters::default()
+        }
+    }
+
+    pub(super) fn report_lately(&mut self, report: &mut Report, now: Instant) {
+        self.report(report, |meter| meter.lately(now));
+    }
+
+    fn report(
+        &mut self,
+        report: &mut Report,
+        figures: impl Fn(&mut Meter) -> crate::meter::TrackFigures,
+    ) {
+        for track in &mut self.tracks {
+            if let Some(media) = &mut track.media {
+                let entry = TrackReport {
+                    figures: figures(&mut media.meter),
+                    ledger: media.ledger.totals().into(),
+                };
+                report.tracks.insert(track.name.clone(), entry);
+            }
+        }
+        report.recording = self
+            .recording
+            .as_ref()
+            .map(|recording| recording.written().into());
+    }
+
+    /// Ends the files and fills in the summary.
+    pub(super) fn finish(mut self, report: &mut Report) -> Result<(), Failure> {
+        self.report(report, |meter| meter.overall());
+        if let Some(recording) = self.recording.take() {
+            report.recording = Some(recording.finish()?.into());
+        }
+        let digest = self.digest.take().map(Digest::finish).transpose();
+        digest.context("the digest").map_err(output)?;
+        Ok(())
+    }
+}
+
+impl Followed {
+    fn new(name: String, media: Option<Media>, now: Instant) -> Followed {
+        Followed {
+            name,
+            media,
+            state: State::Due(now),
+            backoff: Backoff::default(),
+            last: None,
+            said: String::new(),
+        }
+    }
+
+    fn retry(&mut self) {
+        self.state = State::Due(Instant::now() + self.backoff.pause(rand::random()));
+    }
+}
+
+/// Sound from now on, everything else from its newest group's start; after an interruption from where it broke off.
+fn start_at(kind: Option<Kind>, last: Option<Location>, draft: Draft) -> Option<LocationFilter> {
+    match (kind, last) {
+        (Some(kind), Some(last)) => {
+            let next = match kind {
+                Kind::Audio => Location {
+                    group: last.group + 1,
+                    object: 0,
+                },
+                Kind::Video => Location {
+                    object: last.object + 1,
+                    ..last
+                },
+            };
+            Some(LocationFilter::Absolute {
+                start: next,
+                end_group: None,
+                end_object: None,
+            })
+        }
+        (Some(Kind::Audio), None) => Some(LocationFilter::NextObject),
+        // Draft 18 cannot say it; without a filter a relay starts at the newest group it has.
+        _ if draft == Draft::D18 => None,
+        _ => Some(LocationFilter::Relative { groups_back: 1 }),
+    }
+}
+
+impl From<Written> for RecordingReport {
+    fn from(written: Written) -> RecordingReport {
+        RecordingReport {
+            audio: written.audio,
+            video: written.video,
+            late: written.late,
+            undecodable: written.undecodable,
+            untimed: written.untimed,
+        }
+    }
+}
+
+fn output(error: anyhow::Error) -> Failure {
+    Failure::new(ExitCode::Output, error)
+}
+
+/// How long an edge is asked to hold a subscription for a publisher that is not there yet.
+const LONGEST_RENDEZVOUS: Duration = Duration::from_secs(10);
+/// What is on its way when a broadcast ends arrives within this.
+const TAIL: Duration = Duration::from_secs(2);
+/// The same when every track has said its last.
+const SHORT_TAIL: Duration = Duration::from_millis(300);
+/// Before asking again after a request that could not be made.
+const RETRY: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_starts_now_and_pictures_at_their_newest_group() {
+        assert_eq!(
+            start_at(Some(Kind::Audio), None, Draft::D22),
+            Some(LocationFilter::NextObject)
+        );
+        let newest = Some(LocationFilter::Relative { groups_back: 1 });
+        assert_eq!(start_at(Some(Kind::Video), None, Draft::D22), newest);
+        assert_eq!(start_at(None, None, Draft::D20), newest);
+        assert_eq!(start_at(Some(Kind::Video), None, Draft::D18), None);
+    }
+
+    #[test]
+    fn after_an_interruption_tracks_go_on_where_they_broke_off() {
+        let last = Some(Location {
+            group: 7,
+            object: 3,
+        });
+        let start = |kind| match start_at(Some(kind), last, Draft::D22) {
+            Some(LocationFilter::Absolute {
+                start,
+                end_group: None,
+                end_object: None,
+            }) => start,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            start(Kind::Audio),
+            Location {
+                group: 8,
+                object: 0
+            }
+        );
+        assert_eq!(
+            start(Kind::Video),
+            Location {
+                group: 7,
+                object: 4
+            }
+        );
+    }
+}
