@@ -1,9 +1,9 @@
 //! QUIC endpoints: what they may hold, how they send, and the sockets below them.
 
+use crate::congestion::SteadyConfig;
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig, NewRenoConfig};
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
-use crate::congestion::SteadyConfig;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

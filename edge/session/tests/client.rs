@@ -110,6 +110,34 @@ async fn audio_arrives_object_by_object_on_every_transport_and_draft() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_tracks_flow_on_several_threads() {
+    let talk = talk(Over::Quic, Draft::D22).await;
+    let mut watching = Vec::new();
+    for track in ["a", "b", "c", "d"] {
+        let publisher = talk
+            .publisher
+            .publish_track(name(track), TrackOptions::default());
+        let subscribing = talk
+            .subscriber
+            .subscribe(name(track), Parameters::default());
+        let mut subscription = soon(subscribing).await.unwrap();
+        soon(publisher.subscribers().wait_for(|now| *now == 1))
+            .await
+            .unwrap();
+        watching.push(tokio::spawn(async move {
+            for group in 0..100 {
+                publisher.write_object(group, object(0, "opus"));
+                let object = soon(subscription.next()).await.unwrap();
+                assert_eq!(place(&object), (group, 0));
+            }
+        }));
+    }
+    for task in watching {
+        soon(task).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_group_of_video_arrives_in_order_on_one_stream() {
     for over in EVERY {

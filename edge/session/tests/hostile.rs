@@ -396,6 +396,7 @@ async fn streams_that_say_nothing_are_given_up_and_the_rest_goes_on() {
     }
     let _data = victim.uni(&[0x30, 7, 1][..]).await;
     soon(victim.server.accept_data()).await.unwrap();
+    assert!(victim.server.counters().silent_streams > 0);
 }
 
 #[tokio::test]

@@ -451,3 +451,24 @@ fn one_object(payload: &'static [u8]) -> Bytes {
     bytes.extend_from_slice(payload);
     bytes.freeze()
 }
+
+#[tokio::test]
+async fn streams_of_http3_itself_stay_open_beside_the_session() {
+    let Sessions { client, server, .. } = sessions(Over::WebTransport, Draft::D22).await;
+    let quic = client.connection().quic().unwrap();
+    // A QPACK encoder stream, as browsers open one: closing it would end the connection.
+    let mut qpack = soon(quic.open_uni()).await.unwrap();
+    qpack.write_all(&[0x02, 0x3f, 0xe1]).await.unwrap();
+    let mut send = soon(client.connection().open_uni()).await.unwrap();
+    send.try_write_chunk(&mut one_object(b"a")).unwrap();
+    assert!(matches!(
+        soon(server.accept_data()).await,
+        Ok(DataStream::Subgroup { .. })
+    ));
+    // The peer's answer to a request comes after any STOP_SENDING that it might have sent.
+    let mut ours = soon(client.open_request(subscribe)).await.unwrap();
+    let theirs = soon(server.accept_request()).await.unwrap();
+    theirs.stream.send(&refusal()).unwrap();
+    assert_eq!(message(&mut ours).await, refusal());
+    assert!(futures_util::FutureExt::now_or_never(qpack.stopped()).is_none());
+}

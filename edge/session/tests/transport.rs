@@ -294,3 +294,14 @@ async fn a_close_tells_the_peer_code_and_reason() {
         assert!(pair.client.try_open_uni().is_err(), "{over:?}");
     }
 }
+
+#[tokio::test]
+async fn streams_of_http3_itself_are_no_streams_of_the_session() {
+    let pair = pair(Over::WebTransport, Draft::D22).await;
+    // A QPACK encoder stream, as browsers open one beside the session.
+    let quic = pair.client.quic().unwrap();
+    let mut qpack = soon(quic.open_uni()).await.unwrap();
+    qpack.write_all(&[0x02, 0x3f, 0xe1]).await.unwrap();
+    let mut recv = soon(pair.server.accept_uni()).await.unwrap();
+    assert_eq!(soon(recv.read_chunk(10)).await, Err(StreamError::Foreign));
+}

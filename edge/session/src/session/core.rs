@@ -1,6 +1,7 @@
 //! What all parts of one session share.
 
 use super::closer::Closer;
+use super::counters::Counters;
 use super::dispatch::Dispatch;
 use super::error::{Fault, SendError, SessionError};
 use super::options::{Options, Role};
@@ -10,11 +11,11 @@ use super::requests::Slow;
 use super::tasks::Tasks;
 use super::tokens::TokenCache;
 use crate::transport::{Connection, SendStream};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use meridian_wire::control::Goaway;
 use meridian_wire::param::AuthorizationToken;
 use meridian_wire::setup::SetupOptions;
-use meridian_wire::{Draft, Message, TerminationCode};
+use meridian_wire::{Draft, EncodeError, Message, TerminationCode};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::watch;
 
@@ -30,6 +31,7 @@ pub(super) struct Core {
     pub(super) own_ids: OwnIds,
     pub(super) dispatch: Dispatch,
     pub(super) slow_requests: Slow,
+    pub(super) counters: Counters,
     pub(super) goaway: watch::Sender<Option<Goaway>>,
     control: OnceLock<Outbox>,
     peer_setup: OnceLock<SetupOptions>,
@@ -47,6 +49,7 @@ impl Core {
             own_ids: OwnIds::new(role),
             dispatch: Dispatch::default(),
             slow_requests: Slow::default(),
+            counters: Counters::default(),
             goaway: watch::Sender::new(None),
             control: OnceLock::new(),
             peer_setup: OnceLock::new(),
@@ -124,11 +127,20 @@ impl Core {
         self.send_control(&Message::Goaway(goaway))
     }
 
-    /// Encodes a message and sends it on `outbox`. A peer that lets too much pile up is cut off.
+    /// Sends a message on `outbox`. A peer that lets too much pile up is cut off.
     pub(super) fn put(&self, outbox: &Outbox, message: &Message) -> Result<(), SendError> {
+        self.put_encoded(outbox, self.encode(message)?)
+    }
+
+    /// The message in the bytes of the session's draft.
+    pub(super) fn encode(&self, message: &Message) -> Result<Bytes, EncodeError> {
         let mut bytes = BytesMut::new();
         message.encode(self.draft(), &mut bytes)?;
-        let put = outbox.put(bytes.freeze(), self.options.max_unsent);
+        Ok(bytes.freeze())
+    }
+
+    pub(super) fn put_encoded(&self, outbox: &Outbox, bytes: Bytes) -> Result<(), SendError> {
+        let put = outbox.put(bytes, self.options.max_unsent);
         match put.map_err(|error| self.sending(error))? {
             Put::Done => Ok(()),
             Put::NeedsFlush => {

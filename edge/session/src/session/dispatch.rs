@@ -5,7 +5,7 @@
 
 use super::core::{Core, lock};
 use super::error::{Fault, SessionError};
-use crate::transport::{RecvStream, StreamError, TryRead};
+use crate::transport::{Connection, RecvStream, StreamError, TryRead};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -16,6 +16,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Mutex;
 use std::task::{Context, Poll};
+use tokio::time::timeout;
 
 /// A stream of objects, from its first byte.
 #[derive(Debug)]
@@ -41,8 +42,20 @@ pub enum DataStream {
 pub(super) enum Uni {
     Control(Bytes, RecvStream),
     Data(DataStream),
-    /// Nothing for the session: padding, HTTP/3's own, or gone before it said anything.
-    Nothing,
+    /// Nothing for the session.
+    Nothing(Nothing),
+}
+
+/// Why a stream is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nothing {
+    /// HTTP/3's own.
+    Foreign,
+    Padding,
+    /// Said too little for too long.
+    Silent,
+    /// Reset before it said what it is.
+    Cancelled,
 }
 
 /// Streams on their way to the user.
@@ -59,16 +72,32 @@ const MAX_CHUNK: usize = 64 * 1024;
 impl Core {
     /// The next stream, whatever it is. Safe to drop.
     pub(super) async fn next_uni(&self) -> Result<Uni, SessionError> {
-        let stream = {
-            let mut accept = pin!(self.connection().accept_uni());
-            poll_fn(|cx| self.poll_uni(cx, accept.as_mut())).await
-        };
-        let found = match stream {
-            Next::Accepted(Ok(stream)) => self.look_at(stream),
-            Next::Accepted(Err(lost)) => return Err(self.closer.lost(lost)),
-            Next::Slow(found) => found,
-        };
-        found.map_err(|fault| self.closer.fail(fault))
+        loop {
+            let next = {
+                let mut accept = pin!(self.connection().accept_uni());
+                poll_fn(|cx| self.poll_uni(cx, accept.as_mut())).await
+            };
+            let found = match next {
+                Next::Accepted(Ok(stream)) => self.look_at(stream),
+                Next::Accepted(Err(lost)) => return Err(self.closer.lost(lost)),
+                Next::Slow(found) => found.map(Some),
+            };
+            match found {
+                Ok(Some(Uni::Nothing(why))) => self.count(why),
+                Ok(Some(uni)) => return Ok(uni),
+                Ok(None) => {}
+                Err(fault) => return Err(self.closer.fail(fault)),
+            }
+        }
+    }
+
+    fn count(&self, why: Nothing) {
+        match why {
+            Nothing::Foreign => {}
+            Nothing::Padding => self.counters.padding.count(),
+            Nothing::Silent => self.counters.silent.count(),
+            Nothing::Cancelled => self.counters.cancelled.count(),
+        }
     }
 
     fn poll_uni<F, E>(&self, cx: &mut Context<'_>, accept: Pin<&mut F>) -> Poll<Next<E>>
@@ -88,42 +117,34 @@ impl Core {
         accept.poll(cx).map(Next::Accepted)
     }
 
-    /// Looks at a fresh stream; if it has said too little it is put aside.
-    fn look_at(&self, mut stream: RecvStream) -> Result<Uni, Fault> {
+    /// Looks at a fresh stream; `None` if it has said too little and is put aside.
+    fn look_at(&self, mut stream: RecvStream) -> Result<Option<Uni>, Fault> {
         let first = match stream.try_read_chunk(MAX_CHUNK) {
             Ok(TryRead::Chunk(first)) => first,
             Ok(TryRead::Pending) => Bytes::new(),
             Ok(TryRead::Fin) => return Err(EMPTY),
-            Err(StreamError::Foreign) => {
-                self.connection().keep_foreign(stream);
-                return Ok(Uni::Nothing);
-            }
-            Err(_) => return Ok(Uni::Nothing),
+            Err(error) => return Ok(Some(useless(self.connection(), stream, &error))),
         };
         match StreamKind::peek(&first)? {
-            Some(kind) => Ok(sorted(kind, first, stream)),
+            Some(kind) => Ok(Some(sorted(kind, first, stream))),
             None => {
                 self.put_aside(first, stream);
-                Ok(Uni::Nothing)
+                Ok(None)
             }
         }
     }
 
-    fn put_aside(&self, first: Bytes, stream: RecvStream) {
+    fn put_aside(&self, first: Bytes, mut stream: RecvStream) {
         let connection = self.connection().clone();
         let patience = self.options.message_timeout;
         let slow = Box::pin(async move {
-            let mut stream = stream;
-            match tokio::time::timeout(patience, first_bytes(&mut stream, first)).await {
-                Ok(Ok(Some((kind, first)))) => Ok(sorted(kind, first, stream)),
-                Ok(Ok(None)) => {
-                    connection.keep_foreign(stream);
-                    Ok(Uni::Nothing)
-                }
+            match timeout(patience, first_bytes(&mut stream, first)).await {
+                Ok(Ok(Ok((kind, first)))) => Ok(sorted(kind, first, stream)),
+                Ok(Ok(Err(error))) => Ok(useless(&connection, stream, &error)),
                 Ok(Err(fault)) => Err(fault),
                 Err(_) => {
                     stream.stop(ResetCode::CANCELLED);
-                    Ok(Uni::Nothing)
+                    Ok(Uni::Nothing(Nothing::Silent))
                 }
             }
         });
@@ -135,6 +156,8 @@ impl Core {
         let mut early = lock(&self.dispatch.early);
         if early.len() < self.options.max_undispatched {
             early.push_back(data);
+        } else {
+            self.counters.early.count();
         }
     }
 
@@ -146,7 +169,7 @@ impl Core {
         loop {
             match self.next_uni().await? {
                 Uni::Data(data) => return Ok(data),
-                Uni::Nothing => {}
+                Uni::Nothing(_) => {}
                 Uni::Control(..) => {
                     return Err(self
                         .closer
@@ -162,22 +185,31 @@ enum Next<E> {
     Slow(Result<Uni, Fault>),
 }
 
-/// Reads until the stream's kind is known; `None` if it is not MoQT's or ends by reset.
+/// Reads until the stream's kind is known, or it fails.
 async fn first_bytes(
     stream: &mut RecvStream,
     first: Bytes,
-) -> Result<Option<(StreamKind, Bytes)>, Fault> {
+) -> Result<Result<(StreamKind, Bytes), StreamError>, Fault> {
     let mut seen = BytesMut::from(&first[..]);
     loop {
         match stream.read_chunk(MAX_CHUNK).await {
             Ok(Some(chunk)) => seen.extend_from_slice(&chunk),
             Ok(None) => return Err(EMPTY),
-            Err(_) => return Ok(None),
+            Err(error) => return Ok(Err(error)),
         }
         if let Some(kind) = StreamKind::peek(&seen)? {
-            return Ok(Some((kind, seen.freeze())));
+            return Ok(Ok((kind, seen.freeze())));
         }
     }
+}
+
+/// A stream that failed before its kind was known.
+fn useless(connection: &Connection, stream: RecvStream, error: &StreamError) -> Uni {
+    if *error == StreamError::Foreign {
+        connection.keep_foreign(stream);
+        return Uni::Nothing(Nothing::Foreign);
+    }
+    Uni::Nothing(Nothing::Cancelled)
 }
 
 fn sorted(kind: StreamKind, first: Bytes, mut stream: RecvStream) -> Uni {
@@ -188,7 +220,7 @@ fn sorted(kind: StreamKind, first: Bytes, mut stream: RecvStream) -> Uni {
         StreamKind::Padding => {
             // Either side may cancel it (draft-22 §10.5.1): the cheapest way to discard.
             stream.stop(ResetCode::CANCELLED);
-            Uni::Nothing
+            Uni::Nothing(Nothing::Padding)
         }
     }
 }

@@ -59,7 +59,7 @@ async fn peer_control(core: &Core) -> Result<(Bytes, RecvStream), SessionError> 
         match core.next_uni().await? {
             Uni::Control(first, stream) => return Ok((first, stream)),
             Uni::Data(data) => core.keep_early(data),
-            Uni::Nothing => {}
+            Uni::Nothing(_) => {}
         }
     }
 }

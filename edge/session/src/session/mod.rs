@@ -5,6 +5,7 @@
 
 mod closer;
 mod core;
+mod counters;
 mod dispatch;
 mod error;
 mod exchange;
@@ -17,6 +18,7 @@ mod requests;
 mod tasks;
 mod tokens;
 
+pub use counters::SessionCounters;
 pub use dispatch::DataStream;
 pub use error::{SendError, SessionError};
 pub use exchange::Opener;
@@ -164,6 +166,11 @@ impl Session {
     /// The peer's GOAWAY, as soon as it comes. After it new requests should go to another session.
     pub fn goaway(&self) -> watch::Receiver<Option<Goaway>> {
         self.core.goaway.subscribe()
+    }
+
+    /// What was turned away so far.
+    pub fn counters(&self) -> SessionCounters {
+        self.core.counters.values()
     }
 
     /// Ends the session at once, with a reason for the peer's log. Only the first close counts.

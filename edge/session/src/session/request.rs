@@ -127,9 +127,10 @@ impl RequestSender {
     /// The message cannot be said in this draft, the stream has ended, or the session is over: also when the peer has left
     /// more than `Options::max_unsent` bytes unread, for which it is closed here.
     pub fn send(&self, message: &Message) -> Result<(), SendError> {
-        self.core.put(&self.outbox, message)?;
+        let bytes = self.core.encode(message)?;
+        // Before it leaves: the answer may be read by another task at any moment after.
         lock(&self.exchange).sent(message);
-        Ok(())
+        self.core.put_encoded(&self.outbox, bytes)
     }
 
     /// Sends REQUEST_UPDATE and returns its ID, which fills are named by. Answers come in order, as `RequestOk` or
@@ -139,14 +140,16 @@ impl RequestSender {
     /// As `send`; and `TooManyUpdates` while as many are unanswered as the peer allows.
     pub fn update(&self, params: Parameters) -> Result<u64, SendError> {
         let max = self.core.peer_setup().max_request_updates.unwrap_or(0);
-        if !lock(&self.exchange).may_update(max) {
+        let mut exchange = lock(&self.exchange);
+        if !exchange.may_update(max) {
             return Err(SendError::TooManyUpdates);
         }
         let request_id = self.core.own_ids.next();
-        self.send(&Message::RequestUpdate(RequestUpdate {
-            request_id,
-            params,
-        }))?;
+        let update = Message::RequestUpdate(RequestUpdate { request_id, params });
+        let bytes = self.core.encode(&update)?;
+        exchange.sent(&update);
+        drop(exchange);
+        self.core.put_encoded(&self.outbox, bytes)?;
         Ok(request_id)
     }
 

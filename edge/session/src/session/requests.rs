@@ -5,7 +5,7 @@ use super::error::{Fault, SendError, SessionError};
 use super::exchange::Opener;
 use super::outbox::Outbox;
 use super::request::{RequestStream, SLOW};
-use crate::transport::{ConnectionLost, RecvStream, SendStream, StreamError, TryRead};
+use crate::transport::{ConnectionLost, RecvStream, SendStream, TryRead};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -126,7 +126,6 @@ async fn first_message(mut decoder: ControlDecoder, mut stream: Opened) -> First
             Ok(Some(chunk)) => chunk,
             Ok(None) => return Err(CUT_OFF),
             // Cancelled before it began, or HTTP/3's own.
-            Err(StreamError::Reset(_) | StreamError::Foreign) => return Ok(None),
             Err(_) => return Ok(None),
         };
         decoder.push(&chunk);

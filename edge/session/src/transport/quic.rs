@@ -46,11 +46,27 @@ impl QuicSend {
         cx: &mut Context<'_>,
         chunk: &mut Bytes,
     ) -> Poll<Result<(), StreamError>> {
-        ready!(self.poll_head(cx))?;
         if chunk.is_empty() {
             return Poll::Ready(Ok(()));
         }
+        if !self.head.is_empty() {
+            return self.poll_write_behind_head(cx, chunk);
+        }
         let written = pin!(self.stream.write_chunks(std::slice::from_mut(chunk))).poll(cx);
+        written.map_ok(|_| ()).map_err(StreamError::from)
+    }
+
+    /// Header and first bytes go in one write.
+    fn poll_write_behind_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>> {
+        let mut both = [Bytes::from_static(self.head), std::mem::take(chunk)];
+        let written = pin!(self.stream.write_chunks(&mut both)).poll(cx);
+        let [head, rest] = both;
+        self.head = &self.head[self.head.len() - head.len()..];
+        *chunk = rest;
         written.map_ok(|_| ()).map_err(StreamError::from)
     }
 
