@@ -88,6 +88,7 @@ impl Relay {
             }
             Some(Incoming::PublishNamespace(namespace)) => {
                 self.withdrawn(session, &namespace, Claim::Namespace);
+                self.announcer_left(session, &namespace, now);
             }
             None => {}
         }

@@ -75,11 +75,19 @@ impl Relay {
             return;
         }
         // Who asked to wait is still there: parents hold the request.
-        if let Some(rendezvous) = self.rendezvous_left(track, now) {
-            for parent in self.parents_for(track) {
-                self.ask(parent, track, Some(rendezvous), now);
-            }
+        if self.rendezvous_left(track, now).is_some() {
+            self.ask_parents(track, now);
         }
+    }
+
+    /// Asks the parents alone. Whether anybody was asked.
+    pub(crate) fn ask_parents(&mut self, track: TrackId, now: Instant) -> bool {
+        let parents = self.parents_for(track);
+        let rendezvous = self.rendezvous_left(track, now);
+        for parent in &parents {
+            self.ask(*parent, track, rendezvous, now);
+        }
+        !parents.is_empty()
     }
 
     /// Audio comes through both parents always: what one link loses, the other brings.

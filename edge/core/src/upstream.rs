@@ -8,7 +8,9 @@ use crate::session::{Asked, Role};
 use crate::timer::Timer;
 use meridian_wire::control::{RequestUpdate, Subscribe, SubscribeOk};
 use meridian_wire::error::PublishDoneCode;
-use meridian_wire::{Location, LocationFilter, Message, Parameters, RequestErrorCode, ResetCode};
+use meridian_wire::{
+    Location, LocationFilter, Message, Namespace, Parameters, RequestErrorCode, ResetCode,
+};
 use smallvec::SmallVec;
 use std::time::Instant;
 
@@ -117,7 +119,7 @@ impl Relay {
             && self
                 .upstreams
                 .get(other)
-                .is_some_and(|other| other.track != track)
+                .is_some_and(|other| other.track != track && !other.is_retired)
         {
             return self.close(
                 session,
@@ -229,6 +231,33 @@ impl Relay {
         upstreams.any(|id| !self.upstreams[*id].is_established())
     }
 
+    /// A peer announces a namespace no more: requests it has not answered are taken back, and others asked.
+    pub(crate) fn announcer_left(
+        &mut self,
+        session: SessionId,
+        namespace: &Namespace,
+        now: Instant,
+    ) {
+        let is_taken_back = |upstream: &Upstream| {
+            let name = &self.tracks[upstream.track].name.namespace;
+            let mut announcers = self.namespaces.announcers_of(name);
+            namespace.is_prefix_of(name) && !announcers.any(|other| other == session)
+        };
+        let pending: Vec<UpstreamId> = self
+            .upstreams
+            .iter()
+            .filter(|(_, up)| up.session == session && !up.is_established() && is_taken_back(up))
+            .map(|(id, _)| id)
+            .collect();
+        for id in pending {
+            let Upstream { track, .. } = self.upstreams[id];
+            self.cancel_upstream(id, ResetCode::CANCELLED);
+            if self.tracks.contains_key(track) && !self.is_pending(track) {
+                self.refused(track, None, RequestErrorCode::DOES_NOT_EXIST, now);
+            }
+        }
+    }
+
     /// A publisher's session, or our subscription there, is gone.
     pub(crate) fn upstream_lost(&mut self, id: UpstreamId, now: Instant) {
         let Some(upstream) = self.upstreams.get(id) else {
@@ -262,9 +291,15 @@ impl Relay {
         }
         let entry = &mut self.tracks[track];
         entry.upstreams.retain(|other| *other != id);
+        if code == PublishDoneCode::INTERNAL_ERROR {
+            self.leave_above(track, now);
+        }
         if code != PublishDoneCode::TRACK_ENDED {
             return self.orphaned(track, session, now);
         }
+        let Some(entry) = self.tracks.get_mut(track) else {
+            return;
+        };
         if entry.upstreams.is_empty() && !entry.is_idle() {
             entry.orphan_until = Some(until);
             self.timers.set(until, Timer::Orphan(track));
@@ -348,10 +383,10 @@ impl Relay {
         self.forget_upstream(id);
     }
 
-    /// A track's last publisher may be gone: others are asked, then time is given. A parent may hold the request until it
-    /// has the track again; a publisher below that let go of it has to come back by itself.
+    /// A track's last publisher may be gone: others are asked, then time is given. A neighbour may hold the request until
+    /// it has the track again; a client that let go of it has to come back by itself.
     fn orphaned(&mut self, track: TrackId, lost: SessionId, now: Instant) {
-        let is_below = self.role(lost).is_some_and(Role::is_below);
+        let is_client = self.role(lost) == Some(Role::Client);
         let Some(entry) = self.tracks.get_mut(track) else {
             return;
         };
@@ -359,7 +394,7 @@ impl Relay {
             return self.reap(track);
         }
         entry.refused.clear();
-        if is_below {
+        if is_client {
             entry.refused.push(lost);
         }
         if entry.orphan_until.is_none() {
@@ -368,7 +403,12 @@ impl Relay {
             self.timers.set(until, Timer::Orphan(track));
         }
         let from_below = self.is_wanted_from_below(track);
-        if !self.find_publishers(track, from_below, now) {
+        let mut is_asked = self.find_publishers(track, from_below, now);
+        if from_below {
+            // Who announces the track may wait for it just as long as we do.
+            is_asked |= self.ask_parents(track, now);
+        }
+        if !is_asked {
             self.nobody_has(track, RequestErrorCode::DOES_NOT_EXIST, now);
         }
     }

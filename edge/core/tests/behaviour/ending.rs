@@ -147,3 +147,23 @@ fn a_viewer_that_leaves_has_its_streams_reset() {
     assert_eq!(stage.relay.counters().dropped(DropReason::Stopped), 0);
     stage.ends_empty(&[publisher, viewer]);
 }
+
+#[test]
+fn a_track_that_has_just_ended_may_begin_again_under_its_alias() {
+    let mut stage = Stage::new();
+    let publisher = stage.publisher(&audio(), priority(16));
+    stage.publish_done(publisher, 1, PublishDoneCode::TRACK_ENDED);
+    stage.publish(publisher, 1, &audio(), priority(16));
+    let viewer = stage.client();
+    stage.subscribe(viewer, 0, &audio());
+    stage.wait(2500 * MS);
+    let commands = stage.commands();
+    let closes = commands
+        .iter()
+        .any(|c| matches!(c, meridian_relay::Command::Close { .. }));
+    assert!(!closes, "{commands:?}");
+    stage.send(publisher, 1, 1, b"a");
+    stage.settle();
+    assert_eq!(stage.objects(viewer).len(), 1);
+    stage.ends_empty(&[publisher, viewer]);
+}

@@ -1,8 +1,9 @@
 //! Whom a relay asks: valley-free, one upstream, two for audio, and what happens when parents come and go.
 
 use crate::common::{Wire, namespace, priority};
-use crate::stage::{MS, Stage, audio, error, error_code, rendezvous, subscribe_ok, video};
+use crate::stage::{MS, Stage, audio, done, error, error_code, rendezvous, subscribe_ok, video};
 use meridian_relay::{Command, End, Role, SessionId};
+use meridian_wire::error::PublishDoneCode;
 use meridian_wire::{Message, RequestErrorCode};
 
 /// A viewer's track, established through the first peer that is asked.
@@ -343,4 +344,58 @@ fn a_parent_that_once_refused_is_asked_again_when_there_is_a_new_reason() {
     stage.leave(other);
     assert_eq!(stage.asked()[0].0, parent, "it is the only one left");
     stage.ends_empty(&[parent, viewer]);
+}
+
+#[test]
+fn a_child_that_lost_its_publisher_is_asked_to_hold_the_request() {
+    let mut stage = Stage::new();
+    let child = stage.session(Role::Child);
+    stage.announce(child, 1, &namespace("ana"));
+    let viewer = stage.client();
+    stage.subscribe(viewer, 0, &video());
+    let asked = stage.asked();
+    stage.answer(asked[0], subscribe_ok(3, priority(160)));
+    stage.commands();
+    stage.answer(asked[0], done(PublishDoneCode::INTERNAL_ERROR));
+    let asked = stage.requests();
+    let Message::Subscribe(ask) = &asked[0].2 else {
+        panic!("SUBSCRIBE")
+    };
+    assert_eq!(ask.params.rendezvous_timeout, Some(60_000));
+    assert_eq!(asked[0].0, child);
+    stage.ends_empty(&[child, viewer]);
+}
+
+#[test]
+fn a_request_is_taken_back_from_who_announces_no_more_and_goes_to_the_parent() {
+    let mut stage = Stage::new();
+    let parent = stage.session(Role::Parent);
+    let shortcut = stage.session(Role::Shortcut);
+    stage.announce(shortcut, 1, &namespace("ana"));
+    let viewer = stage.client();
+    stage.subscribe_with(viewer, 0, &video(), rendezvous(9000));
+    let (to, request) = stage.asked()[0];
+    assert_eq!(to, shortcut);
+    stage.unsubscribe(shortcut, 1);
+    let commands = stage.commands();
+    assert!(matches!(commands[0], Command::Cancel { request: gone, .. } if gone == request));
+    assert!(matches!(commands[1], Command::Request { session, .. } if session == parent));
+    stage.ends_empty(&[parent, shortcut, viewer]);
+}
+
+#[test]
+fn a_lost_track_is_sought_at_announcers_and_parents_at_once() {
+    let mut stage = Stage::new();
+    let parent = stage.session(Role::Parent);
+    let child = stage.session(Role::Child);
+    stage.announce(child, 1, &namespace("ana"));
+    let viewer = stage.client();
+    stage.subscribe(viewer, 0, &video());
+    let asked = stage.asked();
+    stage.answer(asked[0], subscribe_ok(3, priority(160)));
+    stage.commands();
+    stage.answer(asked[0], done(PublishDoneCode::INTERNAL_ERROR));
+    let asked: Vec<SessionId> = stage.asked().iter().map(|asked| asked.0).collect();
+    assert_eq!(asked, [child, parent]);
+    stage.ends_empty(&[parent, child, viewer]);
 }
