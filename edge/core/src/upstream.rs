@@ -390,17 +390,23 @@ impl Relay {
         let Some(entry) = self.tracks.get_mut(track) else {
             return;
         };
-        if !entry.upstreams.is_empty() || entry.is_idle() {
+        let upstreams = entry.upstreams.iter();
+        let mut established = upstreams.filter(|id| self.upstreams[**id].is_established());
+        if entry.is_idle() || established.next().is_some() {
             return self.reap(track);
-        }
-        entry.refused.clear();
-        if is_client {
-            entry.refused.push(lost);
         }
         if entry.orphan_until.is_none() {
             let until = now + self.config.orphan_after;
             entry.orphan_until = Some(until);
             self.timers.set(until, Timer::Orphan(track));
+        }
+        if !entry.upstreams.is_empty() {
+            // Somebody has been asked already. If that comes to nothing, the others have their turn.
+            return;
+        }
+        entry.refused.clear();
+        if is_client {
+            entry.refused.push(lost);
         }
         let from_below = self.is_wanted_from_below(track);
         let mut is_asked = self.find_publishers(track, from_below, now);

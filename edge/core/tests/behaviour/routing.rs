@@ -399,3 +399,24 @@ fn a_lost_track_is_sought_at_announcers_and_parents_at_once() {
     assert_eq!(asked, [child, parent]);
     stage.ends_empty(&[parent, child, viewer]);
 }
+
+#[test]
+fn a_parent_that_is_asked_while_another_is_being_lost_is_asked_again_to_hold_the_request() {
+    let mut stage = Stage::new();
+    let old = stage.session(Role::Parent);
+    let viewer = stage.client();
+    established(&mut stage, viewer, 5);
+    let new = stage.session(Role::Parent);
+    let asked = stage.asked();
+    assert_eq!(asked[0].0, new);
+    stage.leave(old);
+    assert_eq!(stage.asked(), []);
+    stage.answer(asked[0], error(RequestErrorCode::DOES_NOT_EXIST));
+    let requests = stage.requests();
+    let Message::Subscribe(ask) = &requests[0].2 else {
+        panic!("SUBSCRIBE")
+    };
+    assert_eq!(requests[0].0, new);
+    assert_eq!(ask.params.rendezvous_timeout, Some(60_000));
+    stage.ends_empty(&[new, viewer]);
+}
