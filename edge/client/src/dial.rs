@@ -60,6 +60,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// Ends a session whose edge does not answer, without waiting. Should it come back, it knows at once.
+    pub fn cut(self) {
+        self.session.close(TerminationCode::NO_ERROR, "no answer");
+    }
+
     /// Ends the session and waits, half a second at most, until the edge has been told.
     pub async fn hang_up(self) {
         self.session.close(TerminationCode::NO_ERROR, "done");

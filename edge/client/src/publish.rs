@@ -215,7 +215,9 @@ impl Broadcast {
 
     fn lose(&mut self) {
         self.outlet.detach();
-        self.line = None;
+        if let Some(line) = self.line.take() {
+            line.cut();
+        }
         self.outages.down(Instant::now());
     }
 

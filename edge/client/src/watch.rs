@@ -1,5 +1,6 @@
 //! `meridian watch`: a namespace's catalog, sound and picture into a file, across refusals, lost edges and restarts.
 
+mod followed;
 mod viewing;
 
 use crate::cli::WatchArgs;
@@ -142,7 +143,9 @@ impl Watch {
 
     fn lose(&mut self) {
         self.inlet = None;
-        self.line = None;
+        if let Some(line) = self.line.take() {
+            line.cut();
+        }
         self.outages.down(Instant::now());
         self.viewing.disconnected();
     }

@@ -1,5 +1,6 @@
 //! What is watched: which tracks, how far, into which file. Does not know how the edge is reached.
 
+use super::followed::{Followed, Media, State};
 use crate::catalog::{CATALOG_TRACK, Catalog};
 use crate::cli::WatchArgs;
 use crate::digest::Digest;
@@ -7,7 +8,7 @@ use crate::exit::{ExitCode, Failure};
 use crate::inlet::{Arrival, Event, Inlet};
 use crate::ledger::{Entry, Ledger, Seen};
 use crate::link::Backoff;
-use crate::loc::{LocInfo, priority};
+use crate::loc::LocInfo;
 use crate::media::{AudioFormat, Kind, VideoFormat};
 use crate::meter::Meter;
 use crate::recording::{Received, Recording, Written};
@@ -16,9 +17,7 @@ use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use meridian_wire::control::RequestError;
 use meridian_wire::error::PublishDoneCode;
-use meridian_wire::{
-    Draft, FullTrackName, Location, LocationFilter, Namespace, Parameters, RequestErrorCode,
-};
+use meridian_wire::{Draft, FullTrackName, Location, Namespace, RequestErrorCode};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -47,31 +46,6 @@ struct Wanted {
     video: bool,
     audio_track: Option<String>,
     video_track: Option<String>,
-}
-
-/// One track that is followed across sessions.
-struct Followed {
-    name: String,
-    /// `None` is the catalog.
-    media: Option<Media>,
-    state: State,
-    backoff: Backoff,
-    last: Option<Location>,
-    said: String,
-}
-
-struct Media {
-    kind: Kind,
-    meter: Meter,
-    ledger: Ledger,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// To be asked for at this time.
-    Due(Instant),
-    Asked,
-    Ended,
 }
 
 impl Viewing {
@@ -136,7 +110,7 @@ impl Viewing {
                 namespace: self.namespace.clone(),
                 name: Bytes::from(self.tracks[index].name.clone()),
             };
-            let params = self.params(&self.tracks[index]);
+            let params = self.tracks[index].params(self.wait, self.draft);
             self.tracks[index].state = match inlet.subscribe(index, name, params).await {
                 Ok(()) => State::Asked,
                 // The session's end is told by itself; this is for a session that cannot take more now.
@@ -387,22 +361,6 @@ impl Viewing {
         Ok(())
     }
 
-    fn params(&self, track: &Followed) -> Parameters {
-        let kind = track.media.as_ref().map(|media| media.kind);
-        let own_priority = match kind {
-            None => priority::CATALOG,
-            Some(Kind::Audio) => priority::AUDIO,
-            Some(Kind::Video) => priority::VIDEO_HIGH,
-        };
-        let rendezvous = self.wait.min(LONGEST_RENDEZVOUS).as_millis();
-        Parameters {
-            subscriber_priority: Some(own_priority),
-            rendezvous_timeout: u64::try_from(rendezvous).ok(),
-            location_filter: start_at(kind, track.last, self.draft),
-            ..Parameters::default()
-        }
-    }
-
     pub(super) fn report_lately(&mut self, report: &mut Report, now: Instant) {
         self.report(report, |meter| meter.lately(now));
     }
@@ -439,50 +397,6 @@ impl Viewing {
     }
 }
 
-impl Followed {
-    fn new(name: String, media: Option<Media>, now: Instant) -> Followed {
-        Followed {
-            name,
-            media,
-            state: State::Due(now),
-            backoff: Backoff::default(),
-            last: None,
-            said: String::new(),
-        }
-    }
-
-    fn retry(&mut self) {
-        self.state = State::Due(Instant::now() + self.backoff.pause(rand::random()));
-    }
-}
-
-/// Sound from now on, everything else from its newest group's start; after an interruption from where it broke off.
-fn start_at(kind: Option<Kind>, last: Option<Location>, draft: Draft) -> Option<LocationFilter> {
-    match (kind, last) {
-        (Some(kind), Some(last)) => {
-            let next = match kind {
-                Kind::Audio => Location {
-                    group: last.group + 1,
-                    object: 0,
-                },
-                Kind::Video => Location {
-                    object: last.object + 1,
-                    ..last
-                },
-            };
-            Some(LocationFilter::Absolute {
-                start: next,
-                end_group: None,
-                end_object: None,
-            })
-        }
-        (Some(Kind::Audio), None) => Some(LocationFilter::NextObject),
-        // Draft 18 cannot say it; without a filter a relay starts at the newest group it has.
-        _ if draft == Draft::D18 => None,
-        _ => Some(LocationFilter::Relative { groups_back: 1 }),
-    }
-}
-
 impl From<Written> for RecordingReport {
     fn from(written: Written) -> RecordingReport {
         RecordingReport {
@@ -499,58 +413,9 @@ fn output(error: anyhow::Error) -> Failure {
     Failure::new(ExitCode::Output, error)
 }
 
-/// How long an edge is asked to hold a subscription for a publisher that is not there yet.
-const LONGEST_RENDEZVOUS: Duration = Duration::from_secs(10);
 /// What is on its way when a broadcast ends arrives within this.
 const TAIL: Duration = Duration::from_secs(2);
 /// The same when every track has said its last.
 const SHORT_TAIL: Duration = Duration::from_millis(300);
 /// Before asking again after a request that could not be made.
 const RETRY: Duration = Duration::from_millis(500);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sound_starts_now_and_pictures_at_their_newest_group() {
-        assert_eq!(
-            start_at(Some(Kind::Audio), None, Draft::D22),
-            Some(LocationFilter::NextObject)
-        );
-        let newest = Some(LocationFilter::Relative { groups_back: 1 });
-        assert_eq!(start_at(Some(Kind::Video), None, Draft::D22), newest);
-        assert_eq!(start_at(None, None, Draft::D20), newest);
-        assert_eq!(start_at(Some(Kind::Video), None, Draft::D18), None);
-    }
-
-    #[test]
-    fn after_an_interruption_tracks_go_on_where_they_broke_off() {
-        let last = Some(Location {
-            group: 7,
-            object: 3,
-        });
-        let start = |kind| match start_at(Some(kind), last, Draft::D22) {
-            Some(LocationFilter::Absolute {
-                start,
-                end_group: None,
-                end_object: None,
-            }) => start,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(
-            start(Kind::Audio),
-            Location {
-                group: 8,
-                object: 0
-            }
-        );
-        assert_eq!(
-            start(Kind::Video),
-            Location {
-                group: 7,
-                object: 4
-            }
-        );
-    }
-}
