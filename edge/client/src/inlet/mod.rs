@@ -24,7 +24,8 @@ pub struct Inlet {
     early: VecDeque<(u64, Arrival)>,
     ready: VecDeque<(usize, Arrival)>,
     early_dropped: u64,
-    tasks: JoinSet<SessionError>,
+    /// Each ends with the session's end, if it saw it.
+    tasks: JoinSet<Option<SessionError>>,
 }
 
 /// What happens on an inlet. `track` is the number the caller gave.
@@ -70,7 +71,8 @@ impl Inlet {
         let (arrivals_out, arrivals) = mpsc::channel(ARRIVALS);
         let (answers_out, answers) = mpsc::channel(ANSWERS);
         let mut tasks = JoinSet::new();
-        tasks.spawn(reader::take_all(session.clone(), arrivals_out));
+        let taking = reader::take_all(session.clone(), arrivals_out);
+        tasks.spawn(async move { Some(taking.await) });
         Inlet {
             session,
             arrivals,
@@ -114,12 +116,11 @@ impl Inlet {
             loop {
                 let event = match receiver.recv().await {
                     Ok(event) => event,
-                    Err(error) => return error,
+                    Err(error) => return Some(error),
                 };
                 let is_last = !matches!(event, RequestEvent::Message(_) | RequestEvent::Fin);
                 if answers.send((track, event)).await.is_err() || is_last {
-                    // Nothing more comes on this request; the session's own end is told by its reader.
-                    return std::future::pending().await;
+                    return None;
                 }
             }
         });
@@ -150,7 +151,7 @@ impl Inlet {
                 }
                 Some((alias, arrival)) = self.arrivals.recv() => self.sort(alias, arrival),
                 Some(ended) = self.tasks.join_next() => {
-                    if let Ok(error) = ended {
+                    if let Ok(Some(error)) = ended {
                         return Event::Ended(error);
                     }
                 }
