@@ -88,6 +88,7 @@ impl Relay {
             };
             source.place = Place::Ready(track, header);
         }
+        source.held_end = end;
         let mut rest = chunks.iter();
         loop {
             while !matches!(source.place, Place::Waiting(_) | Place::Ignored)
@@ -103,7 +104,6 @@ impl Relay {
                 Place::Ignored => return Ok(()),
                 _ => source.decoder.push(chunk.clone()),
             }
-            source.held_end |= end;
         }
     }
 

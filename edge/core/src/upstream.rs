@@ -472,7 +472,8 @@ impl Relay {
     #[inline]
     pub(crate) fn track_by_alias(&self, session: SessionId, alias: u64) -> Option<TrackId> {
         let upstream = self.sessions.get(session)?.upstream_by_alias.get(&alias)?;
-        self.upstreams.get(*upstream).map(|upstream| upstream.track)
+        let track = self.upstreams.get(*upstream)?.track;
+        self.tracks.contains_key(track).then_some(track)
     }
 
     /// Whether a publisher other than that of `stream` may go on with a track.

@@ -2,7 +2,7 @@
 
 use crate::common::{Wire, priority};
 use crate::stage::{MS, Stage, audio, done, done_code, subscribe_ok, video};
-use meridian_relay::{DropReason, End, Role};
+use meridian_relay::{Config, DropReason, End, Role};
 use meridian_wire::Message;
 use meridian_wire::error::PublishDoneCode;
 
@@ -166,4 +166,32 @@ fn a_track_that_has_just_ended_may_begin_again_under_its_alias() {
     stage.settle();
     assert_eq!(stage.objects(viewer).len(), 1);
     stage.ends_empty(&[publisher, viewer]);
+}
+
+#[test]
+fn what_overtakes_the_answer_of_a_new_beginning_waits_for_it() {
+    let config = Config {
+        linger: 100 * MS,
+        ..Config::default()
+    };
+    let mut stage = Stage::with(config);
+    let parent = stage.session(Role::Parent);
+    let viewer = stage.client();
+    stage.subscribe(viewer, 0, &audio());
+    let asked = stage.asked();
+    stage.answer(asked[0], subscribe_ok(4, priority(16)));
+    stage.commands();
+    stage.answer(asked[0], done(PublishDoneCode::INTERNAL_ERROR));
+    stage.unsubscribe(viewer, 0);
+    stage.wait(100 * MS);
+    assert_eq!(stage.relay.population()[1], 0, "the track is forgotten");
+    stage.commands();
+    stage.subscribe(viewer, 2, &audio());
+    let asked = stage.asked();
+    stage.send(parent, 4, 7, b"a");
+    stage.answer(asked[0], subscribe_ok(4, priority(16)));
+    stage.settle();
+    assert_eq!(stage.objects(viewer), [(7, 0, b"a".to_vec())]);
+    assert_eq!(stage.got(viewer)[0].end, Some(End::Finish(None)));
+    stage.ends_empty(&[parent, viewer]);
 }
