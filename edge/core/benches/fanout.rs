@@ -164,13 +164,13 @@ fn video_chunk(criterion: &mut Criterion) {
                     stream = stage.open();
                     bytes = header(chunk);
                 }
-                if in_group % CHUNKS_PER_PICTURE == 0 {
+                if in_group.is_multiple_of(CHUNKS_PER_PICTURE) {
                     let payload = VIDEO_CHUNK as u64 * CHUNKS_PER_PICTURE;
                     head(picture, picture.checked_sub(1), payload, &mut bytes);
                 }
                 bytes.put_bytes(7, VIDEO_CHUNK);
                 chunk += 1;
-                let is_last = chunk % (CHUNKS_PER_PICTURE * PICTURES_PER_GROUP) == 0;
+                let is_last = chunk.is_multiple_of(CHUNKS_PER_PICTURE * PICTURES_PER_GROUP);
                 let deliveries = stage.pass(stream, bytes.freeze(), is_last);
                 assert_eq!(deliveries, subscribers);
             });

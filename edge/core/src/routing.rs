@@ -202,6 +202,12 @@ impl Relay {
     fn parents_for(&self, track: TrackId) -> SmallVec<[SessionId; 4]> {
         let parents = self.all_parents();
         let primary = |id: &SessionId| self.role(*id) == Some(Role::Parent);
+        if parents
+            .iter()
+            .any(|id| primary(id) && self.is_asked(track, *id))
+        {
+            return SmallVec::new();
+        }
         let chosen: SmallVec<[SessionId; 4]> = parents
             .iter()
             .copied()

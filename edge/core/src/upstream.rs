@@ -400,10 +400,6 @@ impl Relay {
             entry.orphan_until = Some(until);
             self.timers.set(until, Timer::Orphan(track));
         }
-        if !entry.upstreams.is_empty() {
-            // Somebody has been asked already. If that comes to nothing, the others have their turn.
-            return;
-        }
         entry.refused.clear();
         if is_client {
             entry.refused.push(lost);
@@ -414,7 +410,7 @@ impl Relay {
             // Who announces the track may wait for it just as long as we do.
             is_asked |= self.ask_parents(track, now);
         }
-        if !is_asked {
+        if !is_asked && self.tracks[track].upstreams.is_empty() {
             self.nobody_has(track, RequestErrorCode::DOES_NOT_EXIST, now);
         }
     }

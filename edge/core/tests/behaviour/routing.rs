@@ -420,3 +420,21 @@ fn a_parent_that_is_asked_while_another_is_being_lost_is_asked_again_to_hold_the
     assert_eq!(ask.params.rendezvous_timeout, Some(60_000));
     stage.ends_empty(&[new, viewer]);
 }
+
+#[test]
+fn a_lost_track_is_sought_at_who_announces_it_though_a_parent_holds_the_request() {
+    let mut stage = Stage::new();
+    let parent = stage.session(Role::Parent);
+    let viewer = stage.client();
+    stage.subscribe_with(viewer, 0, &video(), rendezvous(9000));
+    assert_eq!(stage.asked()[0].0, parent);
+    let child = stage.session(Role::Child);
+    stage.announce(child, 1, &namespace("ana"));
+    let asked = stage.asked();
+    stage.answer(asked[0], subscribe_ok(3, priority(160)));
+    stage.commands();
+    stage.answer(asked[0], done(PublishDoneCode::INTERNAL_ERROR));
+    let asked: Vec<SessionId> = stage.asked().iter().map(|asked| asked.0).collect();
+    assert_eq!(asked, [child]);
+    stage.ends_empty(&[parent, child, viewer]);
+}
