@@ -119,8 +119,8 @@ impl Entrance {
         };
         tracing::info!(draft = ?session.draft(), transport = ?session.connection().transport(), "session");
         let peer = Peer {
-            role: Role::Client,
-            permissions: Permissions::default(),
+            draft: session.draft(),
+            ..Peer::new(Role::Client, Permissions::default())
         };
         let error = link::serve(self.worker.clone(), session, peer).await;
         tracing::info!(%error, "session ended");

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod clients;
 pub mod config;
+mod fetched;
 mod link;
 pub mod neighbours;
 mod receiving;

@@ -6,6 +6,7 @@ use meridian_session::session::{
     IncomingRequest, RequestEvent, RequestReceiver, RequestSender, SendError, Session, SessionError,
 };
 use meridian_session::transport::SendStream;
+use meridian_wire::control::Goaway;
 use meridian_wire::{Draft, LocationFilter, Message, ResetCode};
 use slotmap::SecondaryMap;
 use std::collections::HashMap;
@@ -22,6 +23,8 @@ pub(crate) struct Link {
     incoming: HashMap<u64, Exchange>,
     /// Ours.
     outgoing: SecondaryMap<OutRequestId, Exchange>,
+    /// Which of ours are fetches, by their ID on the wire: their data streams name it.
+    pub(crate) fetches: HashMap<u64, OutRequestId>,
 }
 
 /// A request stream: how to say something on it, and the task that listens.
@@ -44,6 +47,7 @@ pub async fn serve(worker: Worker, session: Session, peer: Peer) -> SessionError
         waits_for_credit: false,
         incoming: HashMap::new(),
         outgoing: SecondaryMap::new(),
+        fetches: HashMap::new(),
     };
     let id = worker.state(|state| {
         let id = state.relay.add_session(peer, Instant::now());
@@ -154,7 +158,7 @@ async fn hear_response(
                 .relay
                 .handle_response_closed(id, request, cancelled, now);
             if cancelled && let Some(link) = state.links.get_mut(id) {
-                link.outgoing.remove(request);
+                link.forget(request);
             }
         });
         if cancelled {
@@ -208,7 +212,7 @@ impl State {
                     exchange.say(message, finish);
                 }
                 if finish {
-                    link.outgoing.remove(request);
+                    link.forget(request);
                 }
             }
             Command::Cancel {
@@ -219,15 +223,47 @@ impl State {
                 if let Some(exchange) = self
                     .links
                     .get_mut(session)
-                    .and_then(|link| link.outgoing.remove(request))
+                    .and_then(|link| link.forget(request))
                 {
                     exchange.sender.reset(code);
+                }
+            }
+            Command::FinishResponse { session, request } => {
+                let link = self.links.get_mut(session);
+                if let Some(exchange) = link.and_then(|link| link.incoming.remove(&request)) {
+                    exchange.finish();
+                }
+            }
+            Command::FinishRequest { session, request } => {
+                if let Some(exchange) = self
+                    .links
+                    .get_mut(session)
+                    .and_then(|link| link.forget(request))
+                {
+                    exchange.finish();
+                }
+            }
+            Command::Resume { stream, .. } => {
+                if let Some(resume) = self.paused.remove(stream) {
+                    // The reader may have been stopped meanwhile.
+                    let _ = resume.send(());
                 }
             }
             Command::Stop { stream, code, .. } => {
                 if let Some(stop) = self.reading.remove(stream) {
                     // The reader may have come to the end by itself.
                     let _ = stop.send(code);
+                }
+            }
+            Command::Goaway { session, within } => {
+                if let Some(link) = self.links.get(session) {
+                    let goaway = Goaway {
+                        timeout: within.as_millis() as u64,
+                        ..Goaway::default()
+                    };
+                    if let Err(error) = link.session.send_goaway(goaway) {
+                        tracing::debug!(%error, "GOAWAY was not sent");
+                    }
                 }
             }
             Command::Close {
@@ -260,6 +296,7 @@ impl State {
         };
         let session = link.session.clone();
         let worker = worker.clone();
+        let is_fetch = matches!(message, Message::Fetch(_));
         // A request waits for stream credit in a task of its own; nothing else waits for it.
         tokio::task::spawn_local(async move {
             let message = in_terms_of(session.draft(), message);
@@ -275,6 +312,9 @@ impl State {
                     let exchange = Exchange { sender, listener };
                     worker.state(|state| match state.links.get_mut(id) {
                         Some(link) if state.relay.awaits(id, request) => {
+                            if is_fetch {
+                                link.fetches.insert(exchange.sender.id(), request);
+                            }
                             link.outgoing.insert(request, exchange);
                         }
                         _ => exchange.sender.reset(ResetCode::CANCELLED),
@@ -298,7 +338,20 @@ impl State {
     }
 }
 
+impl Link {
+    fn forget(&mut self, request: OutRequestId) -> Option<Exchange> {
+        let exchange = self.outgoing.remove(request)?;
+        self.fetches.remove(&exchange.sender.id());
+        Some(exchange)
+    }
+}
+
 impl Exchange {
+    fn finish(&self) {
+        // A stream that the peer has stopped needs no end.
+        let _ = self.sender.finish();
+    }
+
     fn say(&self, message: Message, finish: bool) {
         let sent = match message {
             Message::RequestUpdate(update) => self.sender.update(update.params).map(|_| ()),
@@ -308,8 +361,7 @@ impl Exchange {
             tracing::debug!(%error, "a message was not sent");
         }
         if finish {
-            // A stream that the peer has stopped needs no end.
-            let _ = self.sender.finish();
+            self.finish();
         }
     }
 }

@@ -179,8 +179,9 @@ async fn serve(worker: &Worker, session: Session, neighbour: &Neighbour) {
     let connection = session.connection().clone();
     worker.state(|state| state.stats.neighbour_came(office, role, connection.clone()));
     let peer = Peer {
-        role,
-        permissions: Permissions::default(),
+        draft: session.draft(),
+        office: Some(office.clone()),
+        ..Peer::new(role, Permissions::default())
     };
     tokio::select! {
         error = link::serve(worker.clone(), session.clone(), peer) => {

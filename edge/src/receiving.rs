@@ -11,18 +11,20 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The most one read takes.
-const MAX_CHUNK: usize = 64 * 1024;
+pub(crate) const MAX_CHUNK: usize = 64 * 1024;
 /// Chunks handed to the relay at once; more are a further turn, so that one stream does not hold up the rest.
 const MAX_CHUNKS: usize = 16;
 
-type Chunks = SmallVec<[Bytes; 4]>;
+pub(crate) type Chunks = SmallVec<[Bytes; 4]>;
 
 /// Takes the peer's streams until the session ends.
 pub(crate) async fn take_data(worker: &Worker, session: &Session, id: SessionId) -> SessionError {
     loop {
         match session.accept_data().await {
             Ok(DataStream::Subgroup { first, stream }) => begin(worker, session, id, first, stream),
-            Ok(DataStream::Fetch { mut stream, .. }) => stream.stop(ResetCode::CANCELLED),
+            Ok(DataStream::Fetch { first, stream }) => {
+                crate::fetched::begin(worker, session, id, first, stream);
+            }
             Err(error) => return error,
         }
     }
@@ -91,14 +93,14 @@ async fn read_on(worker: &Worker, session: &Session, source: InStreamId, stream:
 }
 
 /// What follows the chunks that were there.
-enum Read {
+pub(crate) enum Read {
     More,
     Fin,
     Reset(ResetCode),
 }
 
 /// Reads what is there without waiting.
-fn gather(stream: &mut RecvStream, chunks: &mut Chunks) -> Read {
+pub(crate) fn gather(stream: &mut RecvStream, chunks: &mut Chunks) -> Read {
     while chunks.len() < MAX_CHUNKS {
         match stream.try_read_chunk(MAX_CHUNK) {
             Ok(TryRead::Chunk(chunk)) => chunks.push(chunk),

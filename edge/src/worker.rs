@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) sending: SecondaryMap<OutStreamId, Sending>,
     /// How to stop the tasks that read streams.
     pub(crate) reading: SecondaryMap<InStreamId, oneshot::Sender<ResetCode>>,
+    /// How to have the tasks that read fetch streams read on.
+    pub(crate) paused: SecondaryMap<InStreamId, oneshot::Sender<()>>,
     pub(crate) stats: Stats,
     /// The deadline the clock waits for.
     armed: Option<Instant>,
@@ -49,6 +51,7 @@ impl Worker {
                 links: SecondaryMap::new(),
                 sending: SecondaryMap::new(),
                 reading: SecondaryMap::new(),
+                paused: SecondaryMap::new(),
                 stats: Stats::default(),
                 armed: None,
             }),

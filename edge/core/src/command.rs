@@ -58,6 +58,27 @@ pub enum Command {
         /// Why.
         code: ResetCode,
     },
+    /// Close our direction of a request stream the peer opened: everything has been said.
+    FinishResponse {
+        /// Whose stream.
+        session: SessionId,
+        /// The request ID on the wire.
+        request: u64,
+    },
+    /// Close our direction of a request stream of ours, and forget it.
+    FinishRequest {
+        /// Towards whom.
+        session: SessionId,
+        /// Which request.
+        request: OutRequestId,
+    },
+    /// Read on in a fetch stream that was to be read no further.
+    Resume {
+        /// Whose stream.
+        session: SessionId,
+        /// Which stream.
+        stream: InStreamId,
+    },
     /// Ask the peer to stop a data stream; the shell reads no more of it.
     Stop {
         /// Whose stream.
@@ -66,6 +87,13 @@ pub enum Command {
         stream: InStreamId,
         /// Why.
         code: ResetCode,
+    },
+    /// Tell the peer to leave.
+    Goaway {
+        /// Whom.
+        session: SessionId,
+        /// How long it has before it is closed.
+        within: Duration,
     },
     /// Close a session.
     Close {

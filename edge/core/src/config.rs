@@ -35,6 +35,16 @@ pub struct Config {
     pub waiting_for: Duration,
     /// Subscriptions, announcements and watches one session may have.
     pub requests_per_session: usize,
+    /// Fetches and fills one session may have.
+    pub fetches_per_session: usize,
+    /// Bytes of one fetch that may have come from a publisher and not gone to the subscriber.
+    pub fetch_window: usize,
+    /// Bytes of fetched objects one track may keep.
+    pub past_bytes: usize,
+    /// The longest a fetch or fill waits for publishers in all, and how long it does if it does not say.
+    pub fill_timeout: Duration,
+    /// Ranges over all range filters of one request, as announced in MAX_FILTER_RANGES.
+    pub max_filter_ranges: usize,
 }
 
 impl Default for Config {
@@ -59,6 +69,12 @@ impl Default for Config {
             waiting_bytes: 64 << 10,
             waiting_for: Duration::from_secs(2),
             requests_per_session: 4096,
+            fetches_per_session: 64,
+            // A second of 2 Mbit/s: a subscriber across the world keeps its stream full.
+            fetch_window: 256 << 10,
+            past_bytes: 4 << 20,
+            fill_timeout: Duration::from_secs(10),
+            max_filter_ranges: 8,
         }
     }
 }

@@ -20,6 +20,9 @@ impl Relay {
     /// A stream took less than it was given. The shell keeps the rest and says [`Relay::handle_writable`] when it is
     /// written.
     pub fn handle_blocked(&mut self, stream: OutStreamId, now: Instant) {
+        if self.serving_stuck(stream) {
+            return;
+        }
         let Some(out) = self.out_streams.get_mut(stream) else {
             return;
         };
@@ -53,6 +56,9 @@ impl Relay {
     /// A stream could not be opened: the peer allows no more for now. The shell says [`Relay::handle_credit`] when it
     /// does.
     pub fn handle_no_credit(&mut self, stream: OutStreamId) {
+        if self.serving_unopened(stream) {
+            return;
+        }
         let Some(out) = self.out_streams.remove(stream) else {
             return;
         };
@@ -84,6 +90,9 @@ impl Relay {
         };
         out.deadline = None;
         let (session, state) = (out.session, out.state);
+        if self.serving_written(stream, now) {
+            return self.begin_pending(session, now);
+        }
         if let Some(peer) = self.sessions.get_mut(session) {
             peer.unblock(stream);
         }
@@ -100,7 +109,9 @@ impl Relay {
     /// A stream's last bytes and FIN have been written at once.
     #[inline]
     pub fn handle_finished(&mut self, stream: OutStreamId) {
-        self.out_streams.remove(stream);
+        if !self.serving_over(stream) {
+            self.out_streams.remove(stream);
+        }
     }
 
     /// The subscriber stopped a stream, or it failed.
@@ -109,7 +120,9 @@ impl Relay {
             return;
         };
         let session = out.session;
-        self.cut(stream, DropReason::Stopped, None);
+        if !self.serving_stopped(stream, now) {
+            self.cut(stream, DropReason::Stopped, None);
+        }
         self.begin_pending(session, now);
     }
 
@@ -134,7 +147,8 @@ impl Relay {
         held: &Subgroup,
         subscription: &Subscription,
     ) -> Instant {
-        let theirs = subscription.delivery_timeout;
+        let cached = self.tracks[subscription.track].cache_for;
+        let theirs = crate::subscription::tighter(cached, subscription.delivery_timeout);
         if let Some(timeout) = crate::subscription::tighter(held.timeouts.object, theirs) {
             return at + timeout;
         }
@@ -198,7 +212,7 @@ impl Relay {
     pub(crate) fn begin_pending(&mut self, session: SessionId, now: Instant) {
         for _ in 0..BEGIN_AT_ONCE {
             let Some((priority, id)) = self.next_pending(session) else {
-                return;
+                return self.unpark(session, now);
             };
             let subscription = &mut self.subscriptions[id];
             let front = subscription.pending.pop_front();

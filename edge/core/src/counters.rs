@@ -42,11 +42,13 @@ pub enum DropReason {
     Late,
     /// The session had no room for a datagram.
     Datagram,
+    /// A range that was asked for by a fetch or fill, and that nobody could deliver.
+    Unknown,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`Counters::drops`].
-    pub const ALL: [DropReason; 9] = [
+    pub const ALL: [DropReason; 10] = [
         DropReason::Expired,
         DropReason::TimedOut,
         DropReason::TooFarBehind,
@@ -56,6 +58,7 @@ impl DropReason {
         DropReason::UnknownAlias,
         DropReason::Late,
         DropReason::Datagram,
+        DropReason::Unknown,
     ];
 
     /// The reason as a metric label.
@@ -70,6 +73,7 @@ impl DropReason {
             DropReason::UnknownAlias => "unknown_alias",
             DropReason::Late => "late",
             DropReason::Datagram => "datagram",
+            DropReason::Unknown => "unknown",
         }
     }
 }

@@ -3,10 +3,12 @@
 use crate::command::{Command, Outgoing};
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::fetching::Fetching;
 use crate::id::{
     InStreamId, OutRequestId, OutStreamId, SessionId, SubscriptionId, TrackId, UpstreamId,
 };
 use crate::namespace::Namespaces;
+use crate::serving::Serving;
 use crate::session::{Peer, Role, Session};
 use crate::source::InStream;
 use crate::subscription::{OutStream, Subscription};
@@ -16,7 +18,7 @@ use crate::upstream::Upstream;
 use bytes::Bytes;
 use meridian_wire::{FullTrackName, ResetCode, WireError};
 use rustc_hash::FxHashMap;
-use slotmap::SlotMap;
+use slotmap::{SecondaryMap, SlotMap};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -32,6 +34,14 @@ pub struct Relay {
     pub(crate) out_streams: SlotMap<OutStreamId, OutStream>,
     /// Keys only: what a request is stands in its session.
     pub(crate) out_requests: SlotMap<OutRequestId, ()>,
+    /// Fetches and fills towards subscribers; each has an entry in `out_streams` for its ID's sake.
+    pub(crate) servings: SecondaryMap<OutStreamId, Serving>,
+    /// Fetches at publishers.
+    pub(crate) fetches: SecondaryMap<OutRequestId, Fetching>,
+    pub(crate) fetch_inputs: SecondaryMap<InStreamId, OutRequestId>,
+    /// The session this edge has with itself, for what it publishes and reads of its neighbours.
+    pub(crate) own: Option<SessionId>,
+    pub(crate) is_draining: bool,
     pub(crate) namespaces: Namespaces,
     /// Tracks found malformed during the current call.
     pub(crate) malformed: Vec<TrackId>,
@@ -60,6 +70,11 @@ impl Relay {
             in_streams: SlotMap::with_key(),
             out_streams: SlotMap::with_key(),
             out_requests: SlotMap::with_key(),
+            servings: SecondaryMap::new(),
+            fetches: SecondaryMap::new(),
+            fetch_inputs: SecondaryMap::new(),
+            own: None,
+            is_draining: false,
             namespaces: Namespaces::default(),
             malformed: Vec::new(),
             timers: Timers::default(),
@@ -89,6 +104,7 @@ impl Relay {
         let Some(session) = self.sessions.remove(id) else {
             return;
         };
+        self.drop_servings(session.servings, now);
         // Unlisted where they are read: the rest of a stream's entry is dropped when its subgroup goes on.
         self.out_streams.retain(|_, out| out.session != id);
         for subscription in session.subscriptions {
@@ -104,6 +120,7 @@ impl Relay {
         for upstream in lost {
             self.upstream_lost(upstream, now);
         }
+        self.fetches_of_lost_session(id, now);
         for stream in session.in_streams {
             self.handle_stream_reset(stream, ResetCode::INTERNAL_ERROR, now);
         }
@@ -137,6 +154,8 @@ impl Relay {
                 Timer::Linger(track) => self.linger_due(track, now),
                 Timer::Orphan(track) => self.orphan_due(track, now),
                 Timer::Delivery(stream) => self.delivery_due(stream, now),
+                Timer::Fill(stream) => self.fill_due(stream, now),
+                Timer::Growing(stream) => self.serve(stream, now),
                 Timer::Waiting(stream) => self.waiting_due(stream),
                 Timer::Begin(session) => self.begin_due(session, now),
                 Timer::Retired(upstream) => self.retired_due(upstream, now),

@@ -6,7 +6,7 @@ use crate::relay::Relay;
 use crate::session::{Asked, Incoming};
 use meridian_wire::control::{RequestOk, RequestUpdate};
 use meridian_wire::error::PublishDoneCode;
-use meridian_wire::{Message, RequestErrorCode, TerminationCode, WireError};
+use meridian_wire::{Message, RequestErrorCode, ResetCode, TerminationCode, WireError};
 use std::time::Instant;
 
 impl Relay {
@@ -19,7 +19,7 @@ impl Relay {
             Message::Subscribe(ask) => self.subscribe(session, ask, now),
             Message::Publish(offer) => self.publish(session, offer, now),
             Message::PublishNamespace(ask) => self.publish_namespace(session, ask, now),
-            Message::Fetch(ask) => self.not_supported(session, ask.request_id),
+            Message::Fetch(ask) => self.fetch(session, ask, now),
             Message::TrackStatus(ask) => self.not_supported(session, ask.request_id),
             Message::SubscribeNamespace(ask) | Message::SubscribeTracks(ask) => {
                 self.not_supported(session, ask.request_id);
@@ -51,6 +51,15 @@ impl Relay {
         match (incoming, message) {
             (Incoming::Subscription(subscription), Message::RequestUpdate(update)) => {
                 self.update_subscription(id, subscription, &update.params, now);
+                self.fill(
+                    subscription,
+                    update.request_id,
+                    update.params.fill.as_deref(),
+                    now,
+                );
+            }
+            (Incoming::Fetch(stream), Message::RequestUpdate(update)) => {
+                self.update_fetch(id, stream, &update.params);
             }
             (Incoming::Publish(upstream), Message::PublishDone(done)) => {
                 self.published_no_more(session, request, upstream, Some(done.code), now);
@@ -90,6 +99,10 @@ impl Relay {
                 self.withdrawn(session, &namespace, Claim::Namespace);
                 self.announcer_left(session, &namespace, now);
             }
+            Some(Incoming::Fetch(stream)) => {
+                self.drop_serving(stream, ResetCode::CANCELLED, now);
+            }
+            Some(Incoming::Joining(subscription)) => self.forget_joining(subscription, request),
             None => {}
         }
     }
@@ -126,6 +139,10 @@ impl Relay {
             (Asked::Subscribe(upstream), Message::PublishStateNotify(params)) => {
                 self.note_largest(upstream, params.largest_object);
             }
+            (Asked::Fetch, Message::FetchOk(ok)) => self.fetch_accepted(session, request, ok, now),
+            (Asked::Fetch, Message::RequestError(error)) => {
+                self.fetch_failed(request, error.code, now);
+            }
             (Asked::Announce(_), Message::RequestOk(_)) => {}
             (Asked::Announce(_), Message::RequestError(_)) => {
                 self.announcement_ended(session, request);
@@ -154,6 +171,7 @@ impl Relay {
             Some(Asked::Subscribe(upstream)) => {
                 self.upstream_refused(upstream, RequestErrorCode::INTERNAL_ERROR, now);
             }
+            Some(Asked::Fetch) => self.fetch_closed(request, cancelled, now),
             Some(Asked::Announce(_)) if cancelled => self.announcement_ended(session, request),
             Some(Asked::Announce(_)) | None => {}
         }

@@ -223,17 +223,28 @@ impl Relay {
             .collect()
     }
 
+    /// The parents for what is of no track we subscribe to: the primary; the backup only when there is no primary.
+    pub(crate) fn parents_in_use(&self) -> SmallVec<[SessionId; 4]> {
+        let parents = self.all_parents();
+        let is_primary = |id: &SessionId| self.role(*id) == Some(Role::Parent);
+        match parents.iter().copied().find(is_primary) {
+            Some(primary) => SmallVec::from_iter([primary]),
+            None => parents,
+        }
+    }
+
     fn all_parents(&self) -> SmallVec<[SessionId; 4]> {
-        let is_parent = |role: Role| role.is_parent();
         self.sessions
             .iter()
-            .filter(|(_, peer)| is_parent(peer.role))
+            .filter(|(_, peer)| peer.role.is_parent() && !peer.is_leaving && !peer.is_looped)
             .map(|(id, _)| id)
             .collect()
     }
 
     fn may_ask(&self, track: TrackId, session: SessionId) -> bool {
-        !self.tracks[track].refused.contains(&session) && !self.is_asked(track, session)
+        self.may_be_asked(session)
+            && !self.tracks[track].refused.contains(&session)
+            && !self.is_asked(track, session)
     }
 
     fn is_asked(&self, track: TrackId, session: SessionId) -> bool {

@@ -1,7 +1,7 @@
 //! A peer, as the relay sees it: its role in the tree, what it may do, and how congested it is.
 
 use crate::id::{InStreamId, OutRequestId, OutStreamId, SubscriptionId, UpstreamId};
-use meridian_wire::Namespace;
+use meridian_wire::{Draft, Namespace};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// What a peer is to this edge.
@@ -62,12 +62,29 @@ pub struct Peer {
     pub role: Role,
     /// What its credentials allow.
     pub permissions: Permissions,
+    /// What it speaks.
+    pub draft: Draft,
+    /// A neighbour's office.
+    pub office: Option<String>,
+}
+
+impl Peer {
+    /// A peer that speaks draft 22.
+    pub fn new(role: Role, permissions: Permissions) -> Peer {
+        Peer {
+            role,
+            permissions,
+            draft: Draft::D22,
+            office: None,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) role: Role,
     pub(crate) permissions: Permissions,
+    pub(crate) draft: Draft,
     /// What each live request of the peer is.
     pub(crate) requests: FxHashMap<u64, Incoming>,
     /// What each live request of ours is.
@@ -81,8 +98,15 @@ pub(crate) struct Session {
     pub(crate) blocked: Vec<(i32, OutStreamId)>,
     /// No stream could be opened at the last try.
     pub(crate) out_of_credit: bool,
+    /// Fetches and fills towards it, and those of them that wait for room or credit.
+    pub(crate) servings: Vec<OutStreamId>,
+    pub(crate) parked: Vec<OutStreamId>,
     /// A timer is set for what waits.
     pub(crate) begins_soon: bool,
+    /// It has sent GOAWAY: nothing new is asked there.
+    pub(crate) is_leaving: bool,
+    /// It is a parent whose path to the root goes through this edge: nothing is asked there.
+    pub(crate) is_looped: bool,
 }
 
 /// A request of a peer.
@@ -91,6 +115,9 @@ pub(crate) enum Incoming {
     Subscription(SubscriptionId),
     Publish(UpstreamId),
     PublishNamespace(Namespace),
+    Fetch(OutStreamId),
+    /// A joining fetch that waits for its subscription.
+    Joining(SubscriptionId),
 }
 
 /// A request of ours.
@@ -98,6 +125,7 @@ pub(crate) enum Incoming {
 pub(crate) enum Asked {
     Subscribe(UpstreamId),
     Announce(Namespace),
+    Fetch,
 }
 
 impl Session {
@@ -105,6 +133,7 @@ impl Session {
         Session {
             role: peer.role,
             permissions: peer.permissions,
+            draft: peer.draft,
             requests: FxHashMap::default(),
             outgoing: FxHashMap::default(),
             upstream_by_alias: FxHashMap::default(),
@@ -113,7 +142,11 @@ impl Session {
             waiting: Vec::new(),
             blocked: Vec::new(),
             out_of_credit: false,
+            servings: Vec::new(),
+            parked: Vec::new(),
             begins_soon: false,
+            is_leaving: false,
+            is_looped: false,
         }
     }
 

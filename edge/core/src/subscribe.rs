@@ -50,6 +50,7 @@ impl Relay {
         if let Some(group) = ask.params.new_group_request {
             self.ask_new_group(track, group);
         }
+        self.fill(id, ask.request_id, ask.params.fill.as_deref(), now);
         if self.can_serve(track, session, true) {
             return self.accept(id, now);
         }
@@ -84,6 +85,10 @@ impl Relay {
         subscription.rendezvous = None;
         subscription.since = now;
         subscription.window = Window::resolve(subscription.filter, track.largest);
+        subscription.joined_at = track.largest;
+        if subscription.has_fill() {
+            subscription.start_after(track.largest);
+        }
         track.subscribers.push(id);
         track.linger_until = None;
         let (session, name) = (subscription.session, subscription.track);
@@ -105,6 +110,7 @@ impl Relay {
         }
         self.attach(id, now);
         self.update_forward(name);
+        self.begin_joining(id, now);
     }
 
     /// Joins a subscription to what the cache holds of its window: finished subgroups, and those still growing.
@@ -243,7 +249,7 @@ impl Relay {
         if is_waiting {
             return;
         }
-        self.update_window(id, had_forward, params.location_filter.is_some(), now);
+        self.update_window(id, had_forward, params, now);
         if params.subscriber_priority.is_some() {
             self.reprioritise(id);
         }
@@ -258,9 +264,10 @@ impl Relay {
         &mut self,
         id: SubscriptionId,
         had_forward: bool,
-        has_filter: bool,
+        params: &Parameters,
         now: Instant,
     ) {
+        let has_filter = params.location_filter.is_some();
         let subscription = &mut self.subscriptions[id];
         let forward = subscription.forward;
         let largest = self.tracks[subscription.track].largest;
@@ -271,7 +278,13 @@ impl Relay {
             let next = Window::resolve(Some(LocationFilter::NextObject), largest);
             subscription.window.start = subscription.window.start.max(next.start);
         }
+        if params.fill.is_some() {
+            subscription.start_after(largest);
+        }
         let window = subscription.window;
+        if forward && !had_forward {
+            subscription.joined_at = largest;
+        }
         if had_forward && !forward {
             self.drop_streams(id, ResetCode::CANCELLED, |_| true);
         } else if forward && !had_forward {
@@ -371,9 +384,11 @@ impl Relay {
     }
 
     fn forget_subscription(&mut self, id: SubscriptionId, now: Instant) {
+        self.drop_fills(id, now);
         let Some(subscription) = self.subscriptions.remove(id) else {
             return;
         };
+        self.refuse_joining(&subscription);
         if let Some(peer) = self.sessions.get_mut(subscription.session) {
             peer.subscriptions.remove(&id);
             match subscription.origin {
@@ -464,7 +479,7 @@ impl Relay {
         }
         if let Some(track) = self.tracks.remove(id) {
             self.track_by_name.remove(&track.name);
-            self.cached_bytes -= track.cache.bytes();
+            self.cached_bytes -= track.cache.bytes() + track.past.bytes();
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::DropReason;
 use crate::fanout::Span;
+use crate::fill::Joining;
 use crate::filter::{Ranges, Window};
 use crate::id::{SessionId, SubscriptionId, TrackId};
 use crate::subgroup::{Subgroup, millis};
@@ -30,6 +31,10 @@ pub(crate) struct Subscription {
     pub(crate) subgroup_timeout: Option<Duration>,
     /// Subgroups that wait for stream credit or room, oldest first: group and subgroup.
     pub(crate) pending: VecDeque<(u64, u64)>,
+    /// What begins when it is established.
+    pub(crate) joining: Vec<Joining>,
+    /// The largest location when it last began to want objects.
+    pub(crate) joined_at: Option<Location>,
     /// Until when a SUBSCRIBE without publisher is held; `None`: it is not.
     pub(crate) rendezvous: Option<Instant>,
     /// Data streams opened, for PUBLISH_DONE.
@@ -70,6 +75,8 @@ impl Subscription {
             delivery_timeout: None,
             subgroup_timeout: None,
             pending: VecDeque::new(),
+            joining: Vec::new(),
+            joined_at: None,
             rendezvous: None,
             streams_opened: 0,
         };

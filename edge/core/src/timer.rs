@@ -21,6 +21,10 @@ pub(crate) enum Timer {
     Waiting(InStreamId),
     /// What waits for room in a session is begun.
     Begin(SessionId),
+    /// A fetch or fill has waited for publishers long enough.
+    Fill(OutStreamId),
+    /// A fetch or fill looks whether an object has grown.
+    Growing(OutStreamId),
     /// Nothing more is expected on an upstream subscription that has ended.
     Retired(UpstreamId),
 }

@@ -2,11 +2,12 @@
 
 use crate::cache::Cache;
 use crate::id::{SessionId, SubscriptionId, UpstreamId};
+use crate::past::Past;
 use crate::subgroup::{Timeouts, millis};
 use meridian_wire::property::Properties;
 use meridian_wire::{FullTrackName, Location};
 use smallvec::SmallVec;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(crate) struct Track {
@@ -18,6 +19,10 @@ pub(crate) struct Track {
     pub(crate) default_priority: u8,
     pub(crate) timeouts: Timeouts,
     pub(crate) cache: Cache,
+    /// What is held besides, for fetches.
+    pub(crate) past: Past,
+    /// How long an object may be served after it came (MAX_CACHE_DURATION).
+    pub(crate) cache_for: Option<Duration>,
     /// The largest location an upstream told of or sent (draft-22 §9.20.17).
     pub(crate) largest: Option<Location>,
     /// Our subscriptions to it, pending and established.
@@ -50,6 +55,8 @@ impl Track {
             default_priority: DEFAULT_PRIORITY,
             timeouts: Timeouts::default(),
             cache: Cache::default(),
+            past: Past::default(),
+            cache_for: None,
             largest: None,
             upstreams: SmallVec::new(),
             subscribers: Vec::new(),
@@ -73,7 +80,10 @@ impl Track {
 
     /// Whether nobody publishes it, takes it or waits for it.
     pub(crate) fn is_idle(&self) -> bool {
-        self.upstreams.is_empty() && self.subscribers.is_empty() && self.waiting.is_empty()
+        self.upstreams.is_empty()
+            && self.subscribers.is_empty()
+            && self.waiting.is_empty()
+            && self.past.users == 0
     }
 
     /// Takes over what a publisher says of the track. The newest set replaces the older one (draft-22 §7.8).
@@ -86,6 +96,7 @@ impl Track {
             object: block.object_delivery_timeout().and_then(millis),
             subgroup: block.subgroup_delivery_timeout().and_then(millis),
         };
+        self.cache_for = block.max_cache_duration().map(Duration::from_millis);
         self.properties = properties;
     }
 }

@@ -147,6 +147,7 @@ impl Relay {
         self.update_forward(track);
         self.join_second_parent(track, now);
         self.leave_backup(track);
+        self.leave_leaving(track);
         if self.tracks[track].subscribers.is_empty() {
             self.let_linger(track, now);
         }
@@ -458,6 +459,9 @@ impl Relay {
         let is_due = entry.linger_until.is_some_and(|until| until <= now);
         if !is_due || !entry.subscribers.is_empty() || !entry.waiting.is_empty() {
             return;
+        }
+        if entry.past.users > 0 {
+            return self.let_linger(track, now);
         }
         for id in entry.upstreams.clone() {
             self.give_up_upstream(id);

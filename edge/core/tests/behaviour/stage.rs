@@ -63,7 +63,8 @@ impl Stage {
     }
 
     pub(crate) fn session_with(&mut self, role: Role, permissions: Permissions) -> SessionId {
-        self.relay.add_session(Peer { role, permissions }, self.now)
+        self.relay
+            .add_session(Peer::new(role, permissions), self.now)
     }
 
     pub(crate) fn client(&mut self) -> SessionId {

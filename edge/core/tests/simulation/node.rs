@@ -286,6 +286,14 @@ impl Node {
                 let stop = found.map(|((_, wire), _)| Packet::Stop(*wire));
                 (session, stop.into_iter().collect())
             }
+            Command::FinishResponse { session, request } => {
+                (session, vec![Packet::ResponseClosed(request, false)])
+            }
+            Command::FinishRequest { session, request } => (
+                session,
+                self.on_request(session, request, |id| Packet::RequestClosed(id, false)),
+            ),
+            Command::Resume { .. } | Command::Goaway { .. } => return,
             Command::Close { reason, .. } => panic!("nobody breaks the protocol here: {reason}"),
         };
         if let Some(&conn) = self.conn_of.get(&session) {

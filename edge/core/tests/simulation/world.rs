@@ -490,7 +490,7 @@ impl World {
         let now = self.now();
         self.nodes[node]
             .relay
-            .add_session(Peer { role, permissions }, now)
+            .add_session(Peer::new(role, permissions), now)
     }
 
     /// Makes the links there should be and are not.
