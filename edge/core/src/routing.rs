@@ -109,26 +109,37 @@ impl Relay {
         }
     }
 
-    /// The primary parent has a track that came through the backup: the backup's copy ends, now that there is another.
-    pub(crate) fn leave_backup(&mut self, track: TrackId) {
+    /// Whether a publisher below has the track and is established.
+    fn is_served_from_below(&self, track: TrackId) -> bool {
+        let mut upstreams = self.tracks[track].upstreams.iter();
+        upstreams.any(|id| {
+            let upstream = &self.upstreams[*id];
+            upstream.is_established() && self.role(upstream.session).is_some_and(Role::is_below)
+        })
+    }
+
+    /// Ends upstream subscriptions that are not needed any more, now that there is a better one: with a publisher below,
+    /// those at parents and shortcuts, so that no two edges take a track from each other; with the primary parent, that
+    /// at the backup, unless it is audio.
+    pub(crate) fn leave_needless(&mut self, track: TrackId) {
         let Some(entry) = self.tracks.get(track) else {
             return;
         };
         let role = |id: &UpstreamId| self.role(self.upstreams[*id].session);
+        let from_below = self.is_served_from_below(track);
         let has_primary = entry
             .upstreams
             .iter()
             .any(|id| self.upstreams[*id].is_established() && role(id) == Some(Role::Parent));
-        if !has_primary || self.is_audio(track) {
-            return;
-        }
-        let backups: SmallVec<[UpstreamId; 2]> = entry
-            .upstreams
-            .iter()
-            .copied()
-            .filter(|id| role(id) == Some(Role::BackupParent))
-            .collect();
-        for id in backups {
+        let one_parent_does = has_primary && !self.is_audio(track);
+        let is_needless = |id: &UpstreamId| match role(id) {
+            Some(Role::Parent | Role::Shortcut) => from_below,
+            Some(Role::BackupParent) => from_below || one_parent_does,
+            _ => false,
+        };
+        let upstreams = entry.upstreams.iter().copied();
+        let needless: SmallVec<[UpstreamId; 2]> = upstreams.filter(is_needless).collect();
+        for id in needless {
             self.give_up_upstream(id);
         }
     }
@@ -178,6 +189,7 @@ impl Relay {
     /// Peers that announced the track's namespace or a prefix of it, and have not been asked yet.
     fn announcers(&self, track: TrackId, from_below: bool) -> SmallVec<[SessionId; 4]> {
         let entry = &self.tracks[track];
+        let from_below = from_below && !self.is_served_from_below(track);
         self.namespaces
             .announcers_of(&entry.name.namespace)
             .filter(|session| {

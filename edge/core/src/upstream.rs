@@ -145,8 +145,8 @@ impl Relay {
             }
         }
         self.update_forward(track);
+        self.leave_needless(track);
         self.join_second_parent(track, now);
-        self.leave_backup(track);
         self.leave_leaving(track);
         if self.tracks[track].subscribers.is_empty() {
             self.let_linger(track, now);

@@ -422,19 +422,33 @@ fn a_parent_that_is_asked_while_another_is_being_lost_is_asked_again_to_hold_the
 }
 
 #[test]
-fn a_lost_track_is_sought_at_who_announces_it_though_a_parent_holds_the_request() {
+fn with_a_publisher_below_nothing_is_taken_from_above() {
     let mut stage = Stage::new();
     let parent = stage.session(Role::Parent);
     let viewer = stage.client();
-    stage.subscribe_with(viewer, 0, &video(), rendezvous(9000));
-    assert_eq!(stage.asked()[0].0, parent);
-    let child = stage.session(Role::Child);
-    stage.announce(child, 1, &namespace("ana"));
-    let asked = stage.asked();
-    stage.answer(asked[0], subscribe_ok(3, priority(160)));
-    stage.commands();
-    stage.answer(asked[0], done(PublishDoneCode::INTERNAL_ERROR));
-    let asked: Vec<SessionId> = stage.asked().iter().map(|asked| asked.0).collect();
-    assert_eq!(asked, [child]);
-    stage.ends_empty(&[parent, child, viewer]);
+    established(&mut stage, viewer, 5);
+    let stream = stage.open(parent);
+    let mut wire = Wire::group(5, 1).object(0, b"key");
+    stage.feed(stream, wire.take());
+    stage.settle();
+    let publisher = stage.client();
+    stage.publish(publisher, 1, &video(), priority(160));
+    let commands = stage.commands();
+    let left = commands
+        .iter()
+        .any(|command| matches!(command, Command::Cancel { session, .. } if *session == parent));
+    assert!(left, "{commands:?}");
+    let code = meridian_wire::ResetCode::CANCELLED;
+    stage.relay.handle_stream_reset(stream, code, stage.now);
+    let wire = Wire::group(1, 1).object(0, b"key").object(1, b"a");
+    let stream = stage.open(publisher);
+    stage.finish(stream, wire.build());
+    stage.settle();
+    let got = stage.got(viewer);
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].end, Some(End::Finish(None)));
+    let shortcut = stage.session(Role::Shortcut);
+    stage.announce(shortcut, 1, &namespace("ana"));
+    assert_eq!(stage.asked(), []);
+    stage.ends_empty(&[parent, viewer, publisher, shortcut]);
 }
