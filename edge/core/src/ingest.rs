@@ -211,6 +211,7 @@ impl Relay {
         }
         feed.offset = (head.wire.len() - head.head_len) as u64;
         let (from, bytes) = (held.end(), head.wire.len());
+        self.arrival = Some(head.header.properties.clone());
         let grown = held.begin(head, now) + OBJECT_OVERHEAD;
         track.saw(Location {
             group: feed.group,
