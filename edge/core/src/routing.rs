@@ -35,22 +35,29 @@ impl Relay {
         upstreams.all(|id| self.upstreams[*id].held_since.is_some())
     }
 
-    /// Asks everybody who may have the track. Whether anybody was asked.
+    /// Asks everybody who may have the track: who announces it, or else the parents. Whether anybody was asked.
     pub(crate) fn find_publishers(
         &mut self,
         track: TrackId,
         from_below: bool,
         now: Instant,
     ) -> bool {
-        let mut candidates = self.announcers(track, from_below);
-        if candidates.is_empty() && from_below {
-            candidates = self.parents_for(track);
-        }
+        self.ask_announcers(track, from_below, now) || (from_below && self.ask_parents(track, now))
+    }
+
+    /// Asks who announces the track and has not been asked. Whether anybody was.
+    pub(crate) fn ask_announcers(
+        &mut self,
+        track: TrackId,
+        from_below: bool,
+        now: Instant,
+    ) -> bool {
+        let announcers = self.announcers(track, from_below);
         let rendezvous = self.rendezvous_left(track, now);
-        for session in &candidates {
+        for session in &announcers {
             self.ask(*session, track, rendezvous, now);
         }
-        !candidates.is_empty()
+        !announcers.is_empty()
     }
 
     /// All that were asked have refused; the rest have their turn, parents last.

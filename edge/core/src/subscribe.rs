@@ -61,17 +61,17 @@ impl Relay {
             self.timers.set(now + wait, Timer::Rendezvous(id));
             self.subscriptions[id].rendezvous = Some(now + wait);
         }
-        if self.can_serve(track, session, false) {
-            if wait == Duration::ZERO && self.is_held(track) {
-                self.timers.set(now + SHORTEST_HOLD, Timer::Rendezvous(id));
-            }
-            return;
-        }
         if self.tracks[track].upstreams.is_empty() {
             self.tracks[track].refused.clear();
         }
         let from_below = self.role(session).is_some_and(Role::is_below);
-        if !self.find_publishers(track, from_below, now) {
+        // Who announces the track may have come since others were asked.
+        let is_asked = self.ask_announcers(track, from_below, now);
+        if is_asked || self.can_serve(track, session, false) {
+            if wait == Duration::ZERO && self.is_held(track) {
+                self.timers.set(now + SHORTEST_HOLD, Timer::Rendezvous(id));
+            }
+        } else if !from_below || !self.ask_parents(track, now) {
             self.nobody_has(track, RequestErrorCode::DOES_NOT_EXIST, now);
         }
     }

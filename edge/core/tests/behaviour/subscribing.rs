@@ -316,3 +316,19 @@ fn tracks_of_other_names_have_nothing_to_do_with_each_other() {
     stage.send(publisher, 1, 1, b"a");
     assert!(stage.settle().is_empty());
 }
+
+#[test]
+fn who_has_come_to_announce_a_track_is_asked_though_a_parent_holds_the_request() {
+    let mut stage = Stage::new();
+    let parent = stage.session(Role::Parent);
+    let child = stage.session(Role::Child);
+    stage.subscribe_with(child, 1, &video(), rendezvous(9000));
+    assert_eq!(stage.asked()[0].0, parent);
+    stage.unsubscribe(child, 1);
+    stage.announce(child, 3, &namespace("ana"));
+    assert_eq!(stage.asked(), []);
+    let viewer = stage.client();
+    stage.subscribe_with(viewer, 0, &video(), rendezvous(9000));
+    assert_eq!(stage.asked()[0].0, child);
+    stage.ends_empty(&[parent, child, viewer]);
+}
