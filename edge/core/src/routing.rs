@@ -74,11 +74,11 @@ impl Relay {
             return;
         }
         self.nobody_has(track, code, now);
-        let Some(entry) = self.tracks.get_mut(track) else {
+        let Some(entry) = self.tracks.get_mut(track).filter(|_| !is_served) else {
             return;
         };
         entry.refused.clear();
-        if is_served || !from_below || !is_worth_another_try(held_since, code, now) {
+        if !from_below || !is_worth_another_try(held_since, code, now) {
             return;
         }
         // Who asked to wait is still there: parents hold the request.
@@ -117,7 +117,7 @@ impl Relay {
     }
 
     /// Whether a publisher below has the track and is established.
-    fn is_served_from_below(&self, track: TrackId) -> bool {
+    pub(crate) fn is_served_from_below(&self, track: TrackId) -> bool {
         let mut upstreams = self.tracks[track].upstreams.iter();
         upstreams.any(|id| {
             let upstream = &self.upstreams[*id];

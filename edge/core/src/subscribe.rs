@@ -51,8 +51,14 @@ impl Relay {
             self.ask_new_group(track, group);
         }
         self.fill(id, ask.request_id, ask.params.fill.as_deref(), now);
+        let from_below = self.role(session).is_some_and(Role::is_below);
         if self.can_serve(track, session, true) {
-            return self.accept(id, now);
+            self.accept(id, now);
+            // What comes from above may have a publisher below by now (draft-22 §7.6: all that match are asked).
+            if !self.is_served_from_below(track) {
+                self.ask_announcers(track, from_below, now);
+            }
+            return;
         }
         self.tracks[track].waiting.push(id);
         let wait = ask.params.rendezvous_timeout.unwrap_or(0);
@@ -64,7 +70,6 @@ impl Relay {
         if self.tracks[track].upstreams.is_empty() {
             self.tracks[track].refused.clear();
         }
-        let from_below = self.role(session).is_some_and(Role::is_below);
         // Who announces the track may have come since others were asked.
         let is_asked = self.ask_announcers(track, from_below, now);
         if is_asked || self.can_serve(track, session, false) {

@@ -135,7 +135,6 @@ impl Relay {
     /// A track has a publisher: whoever waited for it is served.
     pub(crate) fn established(&mut self, track: TrackId, now: Instant) {
         let entry = &mut self.tracks[track];
-        entry.refused.clear();
         entry.orphan_until = None;
         for id in entry.waiting.clone() {
             let session = self.subscriptions[id].session;
@@ -219,6 +218,9 @@ impl Relay {
         }
         self.forget_upstream(id);
         if let Some(entry) = self.tracks.get_mut(track) {
+            entry
+                .refused
+                .retain(|other| self.sessions.contains_key(*other));
             entry.refused.push(session);
             if !self.is_pending(track) {
                 self.refused(track, held_since, code, now);

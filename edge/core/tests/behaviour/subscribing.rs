@@ -332,3 +332,24 @@ fn who_has_come_to_announce_a_track_is_asked_though_a_parent_holds_the_request()
     assert_eq!(stage.asked()[0].0, child);
     stage.ends_empty(&[parent, child, viewer]);
 }
+
+#[test]
+fn a_track_from_above_is_also_sought_at_who_announces_it_but_not_again_at_who_refused() {
+    let mut stage = Stage::new();
+    let parent = stage.session(Role::Parent);
+    let a = stage.client();
+    stage.subscribe(a, 0, &video());
+    let asked = stage.asked();
+    stage.answer(asked[0], subscribe_ok(5, priority(160)));
+    stage.unsubscribe(a, 0);
+    let local = stage.client();
+    stage.announce(local, 3, &namespace("ana"));
+    stage.commands();
+    stage.subscribe(a, 2, &video());
+    let asked = stage.asked();
+    assert_eq!(asked[0].0, local);
+    stage.answer(asked[0], error(RequestErrorCode::DOES_NOT_EXIST));
+    stage.subscribe(a, 4, &video());
+    assert_eq!(stage.asked(), []);
+    stage.ends_empty(&[parent, a, local]);
+}
