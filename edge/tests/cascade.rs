@@ -5,62 +5,152 @@ mod common;
 mod offices;
 
 use common::*;
+use meridian_session::session::Session;
 use meridian_wire::{Draft, Parameters};
 use offices::{Authority, Office, free_ports};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 struct Tree {
-    geneva: Office,
+    authority: Authority,
+    origin_port: u16,
+    geneva: Option<Office>,
     bangkok: Office,
     addis: Office,
+    standby: Option<Office>,
 }
 
-async fn tree(authority: &Authority) -> Tree {
-    let [origin, east, south] = free_ports();
-    let geneva = authority
-        .start(
-            "geneva",
-            origin,
-            "[[neighbour]]\noffice = \"bangkok\"\nrole = \"child\"\n\
-             [[neighbour]]\noffice = \"addis-ababa\"\nrole = \"child\"\n",
-        )
-        .await;
-    let below = format!(
-        "[[neighbour]]\noffice = \"geneva\"\nrole = \"parent\"\naddress = \"127.0.0.1:{origin}\"\n"
-    );
-    let bangkok = authority.start("bangkok", east, &below).await;
-    let addis = authority.start("addis-ababa", south, &below).await;
+const CHILDREN: &str = "[[neighbour]]\noffice = \"bangkok\"\nrole = \"child\"\n\
+                        [[neighbour]]\noffice = \"addis-ababa\"\nrole = \"child\"\n";
+
+fn above(office: &str, role: &str, port: u16) -> String {
+    format!(
+        "[[neighbour]]\noffice = \"{office}\"\nrole = \"{role}\"\naddress = \"127.0.0.1:{port}\"\n"
+    )
+}
+
+fn tree(with_standby: bool) -> Tree {
+    let authority = Authority::new();
+    let [origin_port, second, east, south] = free_ports();
+    let geneva = authority.start("geneva", origin_port, CHILDREN);
+    let standby = with_standby.then(|| authority.start("new-york", second, CHILDREN));
+    let mut parents = above("geneva", "parent", origin_port);
+    if with_standby {
+        parents += &above("new-york", "backup-parent", second);
+    }
+    let bangkok = authority.start("bangkok", east, &parents);
+    let addis = authority.start("addis-ababa", south, &parents);
     Tree {
-        geneva,
+        geneva: Some(geneva),
+        authority,
+        origin_port,
         bangkok,
         addis,
+        standby,
     }
+}
+
+fn patient() -> Parameters {
+    Parameters {
+        rendezvous_timeout: Some(20_000),
+        ..Parameters::default()
+    }
+}
+
+/// Publishes a frame every 20 ms for as long as it is polled.
+async fn speak(publisher: &Session, alias: u64) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    for group in 1000.. {
+        ticks.tick().await;
+        send_stream(publisher, audio(alias, group, &[group as u8; 160])).await;
+    }
+}
+
+/// The group of the next frame, which must be as it was sent.
+async fn hear(subscriber: &Session, alias: u64) -> u64 {
+    let stream = receive_stream(subscriber).await;
+    let group = (1000..10_000).find(|group| stream == audio(alias, *group, &[*group as u8; 160]));
+    group.expect("every frame arrives as it was sent")
 }
 
 #[test]
 fn a_talk_crosses_from_bangkok_through_geneva_to_addis_ababa() {
     run(async {
-        let authority = Authority::new();
-        let tree = tree(&authority).await;
+        let tree = tree(false);
         let publisher = connect(tree.bangkok.clients, Draft::D22).await;
         let _announced = announce(&publisher).await;
-        let waits = Parameters {
-            rendezvous_timeout: Some(20_000),
-            ..Parameters::default()
-        };
         let far = connect(tree.addis.clients, Draft::D22).await;
-        let mut far_asked = subscribe(&far, "audio", waits.clone()).await;
+        let mut far_asked = subscribe(&far, "audio", patient()).await;
         let _upstream = accept_subscribe(&publisher, 7).await;
         let far_ok = expect_subscribe_ok(&mut far_asked).await;
-        let middle = connect(tree.geneva.clients, Draft::D20).await;
-        let mut middle_asked = subscribe(&middle, "audio", waits).await;
+        let geneva = tree.geneva.as_ref().expect("it runs").clients;
+        let middle = connect(geneva, Draft::D20).await;
+        let mut middle_asked = subscribe(&middle, "audio", patient()).await;
         let middle_ok = expect_subscribe_ok(&mut middle_asked).await;
         for group in 1000..1050 {
             let payload = [group as u8; 160];
             send_stream(&publisher, audio(7, group, &payload)).await;
-            let at_geneva = receive_stream(&middle).await;
-            assert_eq!(at_geneva, audio(middle_ok.track_alias, group, &payload));
-            let at_addis = receive_stream(&far).await;
-            assert_eq!(at_addis, audio(far_ok.track_alias, group, &payload));
+            assert_eq!(hear(&middle, middle_ok.track_alias).await, group);
+            assert_eq!(hear(&far, far_ok.track_alias).await, group);
+        }
+    });
+}
+
+#[test]
+fn with_a_standby_origin_no_frame_is_lost_or_doubled_when_geneva_vanishes() {
+    run(async {
+        let mut tree = tree(true);
+        let publisher = connect(tree.bangkok.clients, Draft::D22).await;
+        let _announced = announce(&publisher).await;
+        let far = connect(tree.addis.clients, Draft::D22).await;
+        let mut asked = subscribe(&far, "audio", patient()).await;
+        let _upstream = accept_subscribe(&publisher, 7).await;
+        let alias = expect_subscribe_ok(&mut asked).await.track_alias;
+        let listen = async {
+            let mut heard = BTreeSet::new();
+            // The second copies begin when the standby has asked Bangkok in its turn; a second is plenty for it.
+            for n in 0..200 {
+                if n == 75 {
+                    tree.geneva = None;
+                }
+                assert!(heard.insert(hear(&far, alias).await), "a frame came twice");
+            }
+            heard
+        };
+        let heard = tokio::select! {
+            heard = listen => heard,
+            () = speak(&publisher, 7) => unreachable!("it speaks for ever"),
+        };
+        let (first, last) = (heard.first().expect("200"), heard.last().expect("200"));
+        assert_eq!(last - first + 1, 200, "a frame was lost");
+    });
+}
+
+#[test]
+fn without_a_standby_listeners_go_on_by_themselves_when_geneva_is_back() {
+    run(async {
+        let mut tree = tree(false);
+        let publisher = connect(tree.bangkok.clients, Draft::D22).await;
+        let _announced = announce(&publisher).await;
+        let far = connect(tree.addis.clients, Draft::D22).await;
+        let mut asked = subscribe(&far, "audio", patient()).await;
+        let _upstream = accept_subscribe(&publisher, 7).await;
+        let alias = expect_subscribe_ok(&mut asked).await.track_alias;
+        let listen = async {
+            let mut heard = BTreeSet::new();
+            for n in 0..100 {
+                if n == 50 {
+                    tree.geneva = None;
+                    let again = tree.authority.start("geneva", tree.origin_port, CHILDREN);
+                    tree.geneva = Some(again);
+                }
+                assert!(heard.insert(hear(&far, alias).await), "a frame came twice");
+            }
+        };
+        // Geneva asks Bangkok anew, which has kept its subscription at the publisher.
+        tokio::select! {
+            () = listen => {}
+            () = speak(&publisher, 7) => unreachable!("it speaks for ever"),
         }
     });
 }

@@ -1,5 +1,7 @@
 //! A real edge on loopback, and sessions that talk to it.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use bytes::{Bytes, BytesMut};
 use meridian_edge::Worker;
 use meridian_edge::clients::{self, Doors};
@@ -9,27 +11,30 @@ use meridian_session::tls::{self, Identity, Trust};
 use meridian_session::transport::Incoming;
 use meridian_wire::control::{NamespaceRequest, Subscribe, SubscribeOk};
 use meridian_wire::data::{ObjectHeader, ObjectStatus, SubgroupHeader, SubgroupId};
+use meridian_wire::property::Properties;
 use meridian_wire::{Draft, FullTrackName, Message, Namespace, Parameters};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::task::LocalSet;
 
 /// Runs a test on one thread, as an edge does.
-pub fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    // A test that hangs is to fail by itself.
+    let test = async { tokio::time::timeout(Duration::from_secs(60), test).await };
+    block_on(test).expect("the test ends");
+}
+
+pub(crate) fn block_on<R>(future: impl Future<Output = R>) -> R {
     tls::install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime starts");
-    // A test that hangs is to fail by itself.
-    let test = async { tokio::time::timeout(Duration::from_secs(60), test).await };
-    LocalSet::new()
-        .block_on(&runtime, test)
-        .expect("the test ends");
+    LocalSet::new().block_on(&runtime, future)
 }
 
 /// An edge with open doors on a port the system chose.
-pub async fn open_edge() -> (Worker, SocketAddr) {
+pub(crate) async fn open_edge() -> (Worker, SocketAddr) {
     let worker = Worker::start(meridian_relay::Config::default());
     let doors = Doors {
         address: "127.0.0.1:0".parse().expect("an address"),
@@ -44,7 +49,7 @@ pub async fn open_edge() -> (Worker, SocketAddr) {
 }
 
 /// A session over raw QUIC.
-pub async fn connect(edge: SocketAddr, draft: Draft) -> Session {
+pub(crate) async fn connect(edge: SocketAddr, draft: Draft) -> Session {
     let settings = QuicSettings::client_side();
     let endpoint = settings
         .endpoint("127.0.0.1:0".parse().expect("an address"), None)
@@ -65,14 +70,14 @@ pub async fn connect(edge: SocketAddr, draft: Draft) -> Session {
         .expect("SETUP succeeds")
 }
 
-pub fn track(name: &str) -> FullTrackName {
+pub(crate) fn track(name: &str) -> FullTrackName {
     FullTrackName {
         namespace: namespace(),
         name: Bytes::copy_from_slice(name.as_bytes()),
     }
 }
 
-pub fn namespace() -> Namespace {
+pub(crate) fn namespace() -> Namespace {
     Namespace(
         [Bytes::from_static(b"meridian"), Bytes::from_static(b"test")]
             .into_iter()
@@ -80,7 +85,7 @@ pub fn namespace() -> Namespace {
     )
 }
 
-pub async fn announce(publisher: &Session) -> RequestStream {
+pub(crate) async fn announce(publisher: &Session) -> RequestStream {
     let mut request = publisher
         .open_request(|request_id| {
             let params = Parameters::default();
@@ -100,7 +105,11 @@ pub async fn announce(publisher: &Session) -> RequestStream {
     request
 }
 
-pub async fn subscribe(subscriber: &Session, name: &str, params: Parameters) -> RequestStream {
+pub(crate) async fn subscribe(
+    subscriber: &Session,
+    name: &str,
+    params: Parameters,
+) -> RequestStream {
     let track = track(name);
     subscriber
         .open_request(|request_id| {
@@ -115,7 +124,7 @@ pub async fn subscribe(subscriber: &Session, name: &str, params: Parameters) -> 
 }
 
 /// Accepts the next SUBSCRIBE under an alias.
-pub async fn accept_subscribe(publisher: &Session, track_alias: u64) -> RequestStream {
+pub(crate) async fn accept_subscribe(publisher: &Session, track_alias: u64) -> RequestStream {
     let incoming = publisher.accept_request().await.expect("the session lives");
     assert!(
         matches!(incoming.message, Message::Subscribe(_)),
@@ -125,7 +134,7 @@ pub async fn accept_subscribe(publisher: &Session, track_alias: u64) -> RequestS
     let ok = SubscribeOk {
         track_alias,
         params: Parameters::default(),
-        properties: Default::default(),
+        properties: audio_properties(),
     };
     incoming
         .stream
@@ -134,7 +143,7 @@ pub async fn accept_subscribe(publisher: &Session, track_alias: u64) -> RequestS
     incoming.stream
 }
 
-pub async fn expect_subscribe_ok(request: &mut RequestStream) -> SubscribeOk {
+pub(crate) async fn expect_subscribe_ok(request: &mut RequestStream) -> SubscribeOk {
     match request.recv().await.expect("the session lives") {
         RequestEvent::Message(Message::SubscribeOk(ok)) => ok,
         other => panic!("no SUBSCRIBE_OK but {other:?}"),
@@ -142,7 +151,7 @@ pub async fn expect_subscribe_ok(request: &mut RequestStream) -> SubscribeOk {
 }
 
 /// A whole stream with one group of one object.
-pub fn audio(track_alias: u64, group: u64, payload: &[u8]) -> Bytes {
+pub(crate) fn audio(track_alias: u64, group: u64, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
     SubgroupHeader {
         track_alias,
@@ -166,7 +175,7 @@ pub fn audio(track_alias: u64, group: u64, payload: &[u8]) -> Bytes {
     out.freeze()
 }
 
-pub async fn send_stream(publisher: &Session, bytes: Bytes) {
+pub(crate) async fn send_stream(publisher: &Session, bytes: Bytes) {
     let mut stream = publisher
         .connection()
         .open_uni()
@@ -178,7 +187,7 @@ pub async fn send_stream(publisher: &Session, bytes: Bytes) {
 }
 
 /// The next data stream, whole.
-pub async fn receive_stream(subscriber: &Session) -> Bytes {
+pub(crate) async fn receive_stream(subscriber: &Session) -> Bytes {
     let (first, mut stream) = match subscriber.accept_data().await.expect("the session lives") {
         DataStream::Subgroup { first, stream } | DataStream::Fetch { first, stream } => {
             (first, stream)
@@ -189,4 +198,12 @@ pub async fn receive_stream(subscriber: &Session) -> Bytes {
         all.extend_from_slice(&chunk);
     }
     all.freeze()
+}
+
+/// What makes a track audio for the edges: they take it through both parents.
+fn audio_properties() -> Properties {
+    Properties::builder()
+        .default_publisher_priority(16)
+        .build()
+        .expect("one small property")
 }

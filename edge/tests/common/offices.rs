@@ -1,5 +1,6 @@
 //! Offices joined by mTLS: certificates of one authority, and edges that know each other.
 
+use crate::common;
 use meridian_edge::config::Config;
 use meridian_edge::{Worker, clients, neighbours};
 use meridian_session::tls::Identity;
@@ -7,22 +8,35 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 /// A folder with an authority's certificate, in which offices get theirs.
-pub struct Authority {
+pub(crate) struct Authority {
     folder: TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A running office.
-pub struct Office {
-    pub worker: Worker,
-    pub clients: SocketAddr,
+/// A running office, on a thread of its own like the process it stands for. Dropped, it is gone from one moment to the
+/// next, without a word to its peers.
+pub(crate) struct Office {
+    pub(crate) clients: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        // A thread that has ended by itself has panicked, and the test fails for that.
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 impl Authority {
-    pub fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let folder = TempDir::new().expect("a temporary folder");
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -33,22 +47,33 @@ impl Authority {
     }
 
     /// Starts an office. `neighbours` are lines of its configuration.
-    pub async fn start(&self, office: &str, port: u16, neighbours: &str) -> Office {
+    pub(crate) fn start(&self, office: &str, port: u16, neighbours: &str) -> Office {
         let config = self.config(office, port, neighbours);
-        let worker = Worker::start(config.relay());
-        let identity = Identity::load(&config.tls.certificate, &config.tls.key).expect("just made");
-        let address = config.listen.clients;
-        let doors = clients::Doors {
-            address,
-            identity,
-            open: true,
-            max_clients: 100,
-        };
-        let clients = clients::listen(&worker, doors)
-            .await
-            .expect("loopback has a free port");
-        neighbours::start(&worker, &config).expect("the port is free");
-        Office { worker, clients }
+        let (ready, is_ready) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            common::block_on(async move {
+                let worker = Worker::start(config.relay());
+                let tls = &config.tls;
+                let doors = clients::Doors {
+                    address: config.listen.clients,
+                    identity: Identity::load(&tls.certificate, &tls.key).expect("just made"),
+                    open: true,
+                    max_clients: 100,
+                };
+                let address = clients::listen(&worker, doors).await.expect("a free port");
+                neighbours::start(&worker, &config).expect("the port is free");
+                ready.send(address).expect("the test waits");
+                // The test dropping its end stops the office too.
+                let _ = stopped.await;
+            });
+        });
+        let clients = is_ready.recv().expect("the office starts");
+        Office {
+            clients,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     fn config(&self, office: &str, port: u16, neighbours: &str) -> Config {
@@ -86,7 +111,7 @@ open = true
 }
 
 /// Ports that nobody has at this moment.
-pub fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let sockets = [(); N]
         .map(|()| std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports"));
     sockets.map(|socket| socket.local_addr().expect("it is bound").port())
