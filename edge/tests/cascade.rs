@@ -17,7 +17,7 @@ struct Tree {
     geneva: Option<Office>,
     bangkok: Office,
     addis: Office,
-    standby: Option<Office>,
+    _standby: Option<Office>,
 }
 
 const CHILDREN: &str = "[[neighbour]]\noffice = \"bangkok\"\nrole = \"child\"\n\
@@ -46,7 +46,7 @@ fn tree(with_standby: bool) -> Tree {
         origin_port,
         bangkok,
         addis,
-        standby,
+        _standby: standby,
     }
 }
 
@@ -111,7 +111,7 @@ fn with_a_standby_origin_no_frame_is_lost_or_doubled_when_geneva_vanishes() {
             // The second copies begin when the standby has asked Bangkok in its turn; a second is plenty for it.
             for n in 0..200 {
                 if n == 75 {
-                    tree.geneva = None;
+                    drop(tree.geneva.take());
                 }
                 assert!(heard.insert(hear(&far, alias).await), "a frame came twice");
             }
@@ -140,7 +140,7 @@ fn without_a_standby_listeners_go_on_by_themselves_when_geneva_is_back() {
             let mut heard = BTreeSet::new();
             for n in 0..100 {
                 if n == 50 {
-                    tree.geneva = None;
+                    drop(tree.geneva.take());
                     let again = tree.authority.start("geneva", tree.origin_port, CHILDREN);
                     tree.geneva = Some(again);
                 }
