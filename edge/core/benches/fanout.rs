@@ -33,10 +33,7 @@ impl Stage {
     fn new(subscribers: usize, priority: u8) -> Stage {
         let mut relay = Relay::new(Config::default());
         let now = Instant::now();
-        let client = || Peer {
-            role: Role::Client,
-            permissions: Permissions::default(),
-        };
+        let client = || Peer::new(Role::Client, Permissions::default());
         let publisher = relay.add_session(client(), now);
         let offer = Publish {
             request_id: 0,

@@ -11,6 +11,7 @@ mod config;
 mod congestion;
 mod counters;
 mod datagram;
+mod ending;
 mod evict;
 mod fanout;
 mod fetch;
@@ -38,6 +39,7 @@ mod subscribe;
 mod subscription;
 mod timer;
 mod track;
+mod update;
 mod upstream;
 mod waiting;
 

@@ -11,11 +11,9 @@ use crate::subgroup::State;
 use crate::subscription::{Origin, OutState, OutStream, Subscription, stream_priority};
 use crate::timer::Timer;
 use crate::track::Track;
-use meridian_wire::control::{PublishDone, RequestError, RequestOk, Subscribe, SubscribeOk};
+use meridian_wire::control::{PublishDone, RequestError, Subscribe, SubscribeOk};
 use meridian_wire::error::PublishDoneCode;
-use meridian_wire::{
-    FullTrackName, LocationFilter, Message, Parameters, RequestErrorCode, ResetCode,
-};
+use meridian_wire::{FullTrackName, Message, Parameters, RequestErrorCode, ResetCode};
 use std::time::{Duration, Instant};
 
 impl Relay {
@@ -51,18 +49,25 @@ impl Relay {
             self.ask_new_group(track, group);
         }
         self.fill(id, ask.request_id, ask.params.fill.as_deref(), now);
-        let from_below = self.role(session).is_some_and(Role::is_below);
         if self.can_serve(track, session, true) {
             self.accept(id, now);
             // What comes from above may have a publisher below by now (draft-22 §7.6: all that match are asked).
             if !self.is_served_from_below(track) {
+                let from_below = self.role(session).is_some_and(Role::is_below);
                 self.ask_announcers(track, from_below, now);
             }
             return;
         }
-        self.tracks[track].waiting.push(id);
         let wait = ask.params.rendezvous_timeout.unwrap_or(0);
-        let wait = Duration::from_millis(wait).min(self.config.max_rendezvous);
+        self.wait_for_publisher(id, Duration::from_millis(wait), now);
+    }
+
+    /// Holds a SUBSCRIBE for `wait`, or until those have answered who can be asked.
+    fn wait_for_publisher(&mut self, id: SubscriptionId, wait: Duration, now: Instant) {
+        let Subscription { track, session, .. } = self.subscriptions[id];
+        let from_below = self.role(session).is_some_and(Role::is_below);
+        self.tracks[track].waiting.push(id);
+        let wait = wait.min(self.config.max_rendezvous);
         if wait > Duration::ZERO {
             self.timers.set(now + wait, Timer::Rendezvous(id));
             self.subscriptions[id].rendezvous = Some(now + wait);
@@ -230,76 +235,6 @@ impl Relay {
         });
     }
 
-    /// REQUEST_UPDATE on a subscription.
-    pub(crate) fn update_subscription(
-        &mut self,
-        request: InRequest,
-        id: SubscriptionId,
-        params: &Parameters,
-        now: Instant,
-    ) {
-        let subscription = &mut self.subscriptions[id];
-        let (had_forward, track) = (subscription.forward, subscription.track);
-        subscription.apply(params);
-        let entry = &self.tracks[track];
-        let ok = RequestOk {
-            params: Parameters {
-                largest_object: entry.largest,
-                ..Parameters::default()
-            },
-            ..RequestOk::default()
-        };
-        let is_waiting = entry.waiting.contains(&id);
-        self.answer(request, Message::RequestOk(ok));
-        if is_waiting {
-            return;
-        }
-        self.update_window(id, had_forward, params, now);
-        if params.subscriber_priority.is_some() {
-            self.reprioritise(id);
-        }
-        if let Some(group) = params.new_group_request {
-            self.ask_new_group(track, group);
-        }
-        self.update_forward(track);
-    }
-
-    /// What an update of the filter or the forward state means for the streams there are.
-    fn update_window(
-        &mut self,
-        id: SubscriptionId,
-        had_forward: bool,
-        params: &Parameters,
-        now: Instant,
-    ) {
-        let has_filter = params.location_filter.is_some();
-        let subscription = &mut self.subscriptions[id];
-        let forward = subscription.forward;
-        let largest = self.tracks[subscription.track].largest;
-        if has_filter {
-            subscription.window = Window::resolve(subscription.filter, largest);
-        } else if forward && !had_forward {
-            // What was published while the subscription was paused is not sent (draft-22 §5.1).
-            let next = Window::resolve(Some(LocationFilter::NextObject), largest);
-            subscription.window.start = subscription.window.start.max(next.start);
-        }
-        if params.fill.is_some() {
-            subscription.start_after(largest);
-        }
-        let window = subscription.window;
-        if forward && !had_forward {
-            subscription.joined_at = largest;
-        }
-        if had_forward && !forward {
-            self.drop_streams(id, ResetCode::CANCELLED, |_| true);
-        } else if forward && !had_forward {
-            subscription.since = now;
-            self.attach(id, now);
-        } else if has_filter {
-            self.drop_streams(id, ResetCode::CANCELLED, |out| !window.touches(out.group));
-        }
-    }
-
     pub(crate) fn answer(&mut self, request: InRequest, message: Message) {
         let InRequest {
             session,
@@ -311,27 +246,6 @@ impl Relay {
             message,
             finish: false,
         });
-    }
-
-    /// Gives a subscription's open streams its new priority.
-    fn reprioritise(&mut self, id: SubscriptionId) {
-        let subscription = &self.subscriptions[id];
-        let (subscriber, session) = (subscription.priority, subscription.session);
-        let streams = self.out_streams.iter_mut();
-        for (stream, out) in streams.filter(|(_, out)| out.subscription == id) {
-            let publisher = (-out.priority) as u32 as u8;
-            let priority = stream_priority(subscriber, publisher);
-            out.priority = priority;
-            if matches!(out.state, OutState::Idle | OutState::Cut(_)) {
-                continue;
-            }
-            let blocked = &mut self.sessions[session].blocked;
-            if let Some(blocked) = blocked.iter_mut().find(|blocked| blocked.1 == stream) {
-                blocked.0 = priority;
-            }
-            self.deliveries
-                .push_back(Outgoing::Priority { stream, priority });
-        }
     }
 
     /// Ends a subscription with PUBLISH_DONE.
@@ -417,7 +331,7 @@ impl Relay {
     }
 
     /// Resets what is being sent for a subscription, as far as it is `chosen`.
-    fn drop_streams(
+    pub(crate) fn drop_streams(
         &mut self,
         id: SubscriptionId,
         code: ResetCode,

@@ -1,6 +1,7 @@
 //! The relay's behaviour as sentences: what goes in, and exactly what comes out.
 
 #[path = "../common/mod.rs"]
+#[allow(dead_code)]
 mod common;
 
 mod congestion;

@@ -1,6 +1,5 @@
 //! Wire bytes for tests: what a publisher sends, put together; what a subscriber gets, taken apart. Each test binary uses
 //! its part.
-#![allow(dead_code)]
 
 use bytes::{BufMut, Bytes, BytesMut};
 use meridian_wire::data::{
