@@ -35,6 +35,10 @@ pub struct Config {
     pub waiting_for: Duration,
     /// Subscriptions, announcements and watches one session may have.
     pub requests_per_session: usize,
+    /// Namespaces one SUBSCRIBE_NAMESPACE may match.
+    pub namespaces_per_watch: usize,
+    /// This edge's office, if it has neighbours: how they know whether a path goes through it.
+    pub office: Option<String>,
     /// Fetches and fills one session may have.
     pub fetches_per_session: usize,
     /// Bytes of one fetch that may have come from a publisher and not gone to the subscriber.
@@ -69,6 +73,9 @@ impl Default for Config {
             waiting_bytes: 64 << 10,
             waiting_for: Duration::from_secs(2),
             requests_per_session: 4096,
+            // Every participant and booth of a large meeting.
+            namespaces_per_watch: 16384,
+            office: None,
             fetches_per_session: 64,
             // A second of 2 Mbit/s: a subscriber across the world keeps its stream full.
             fetch_window: 256 << 10,

@@ -315,7 +315,7 @@ impl Relay {
         let is_over = settled || out.state == OutState::Ending;
         self.cut_off(stream, reason, reset, missed);
         if is_over {
-            self.remove_reader(stream);
+            self.forget_reader(stream);
         }
     }
 
@@ -417,7 +417,7 @@ impl Relay {
         track.cache.subgroup(out.group, out.subgroup)
     }
 
-    pub(crate) fn remove_reader(&mut self, stream: OutStreamId) {
+    pub(crate) fn forget_reader(&mut self, stream: OutStreamId) {
         if let Some(out) = self.out_streams.remove(stream) {
             self.unlist(&out, stream);
         }

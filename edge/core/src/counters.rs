@@ -19,6 +19,8 @@ pub struct Counters {
     pub evicted_groups: u64,
     /// Tracks found malformed.
     pub malformed_tracks: u64,
+    /// Times a parent's root path was found to go through this edge.
+    pub looped_parents: u64,
 }
 
 /// Why something was not delivered. Every gap a subscriber sees has one of these.

@@ -18,7 +18,8 @@ impl Relay {
         };
         let upstreams = entry.upstreams.iter();
         let mut established = upstreams.filter(|id| self.upstreams[**id].is_established());
-        if entry.is_idle() || established.next().is_some() {
+        let is_wanted = !entry.subscribers.is_empty() || !entry.waiting.is_empty();
+        if !is_wanted || established.next().is_some() {
             return self.reap(track);
         }
         if entry.orphan_until.is_none() {

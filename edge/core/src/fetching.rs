@@ -16,7 +16,7 @@ use bytes::Bytes;
 use meridian_wire::control::{Fetch, FetchOk};
 use meridian_wire::data::{FetchDecoder, FetchEvent, FetchObject, RangeGap};
 use meridian_wire::{
-    Draft, FetchFilter, GroupOrder, Location, LocationFilter, Message, Parameters,
+    Draft, FetchFilter, GroupOrder, Location, LocationFilter, Message, Namespace, Parameters,
     RequestErrorCode, ResetCode, TerminationCode, WireError,
 };
 use smallvec::SmallVec;
@@ -207,21 +207,33 @@ impl Relay {
         true
     }
 
-    /// Whom to ask: who publishes the track to us, who announced its namespace, else parents (valley-free).
+    /// Whom to ask for objects of a track.
     pub(crate) fn fetch_sources(
         &self,
         track: TrackId,
         asker: SessionId,
     ) -> SmallVec<[SessionId; 4]> {
-        let from_below = self.role(asker).is_some_and(Role::is_below);
         let entry = &self.tracks[track];
-        let established = entry
+        let established: SmallVec<[SessionId; 2]> = entry
             .upstreams
             .iter()
             .filter(|id| self.upstreams[**id].is_established())
-            .map(|id| self.upstreams[*id].session);
+            .map(|id| self.upstreams[*id].session)
+            .collect();
+        self.publishers_in_reach(&established, &entry.name.namespace, asker)
+    }
+
+    /// Whom to ask for something of a namespace: who is known to have it, who announced it, else parents (valley-free).
+    pub(crate) fn publishers_in_reach(
+        &self,
+        known: &[SessionId],
+        namespace: &Namespace,
+        asker: SessionId,
+    ) -> SmallVec<[SessionId; 4]> {
+        let from_below = self.role(asker).is_some_and(Role::is_below);
+        let announcers = self.namespaces.announcers_of(namespace);
         let mut sources: SmallVec<[SessionId; 4]> = SmallVec::new();
-        for session in established.chain(self.namespaces.announcers_of(&entry.name.namespace)) {
+        for session in known.iter().copied().chain(announcers) {
             let role = self.role(session);
             // A neighbour is not sent back to itself; a client may fetch what it publishes.
             let is_other = session != asker || role == Some(Role::Client);
@@ -230,9 +242,10 @@ impl Relay {
                 sources.push(session);
             }
         }
+        sources.retain(|session| Some(*session) != self.own);
         if from_below && sources.is_empty() {
             sources = self.parents_in_use();
-            sources.retain(|parent| *parent != asker && self.may_be_asked(*parent));
+            sources.retain(|parent| *parent != asker);
         }
         sources
     }

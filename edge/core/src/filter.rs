@@ -116,6 +116,11 @@ impl Ranges {
         (!filters.is_empty()).then(|| Box::new(Ranges(filters)))
     }
 
+    /// Filters that let everything through.
+    pub(crate) fn everything() -> Ranges {
+        Ranges(Vec::new())
+    }
+
     /// Whether an object passes.
     pub(crate) fn pass(&self, subgroup: Option<u64>, priority: u8, object: &ObjectHeader) -> bool {
         let on_objects =
@@ -152,4 +157,44 @@ fn contains(ranges: &[(u64, Option<u64>)], value: u64) -> bool {
     ranges
         .iter()
         .any(|(start, end)| value >= *start && end.is_none_or(|end| value <= end))
+}
+
+impl Ranges {
+    /// What is left for the objects of a track with these properties; `None`: the track does not pass. A set whose track
+    /// filters fail is out; one that has nothing but track filters that pass lets everything through.
+    #[allow(clippy::option_option)]
+    pub(crate) fn for_track(&self, properties: Block<'_>) -> Option<Option<Box<Ranges>>> {
+        let is_of_track = |filter: &RangeFilter| match filter.subject {
+            FilterSubject::TrackProperty(kind) => Some(kind),
+            _ => None,
+        };
+        let passes = |set: u8| {
+            let mut of_set = self.0.iter().filter(|filter| filter.set == set);
+            of_set.all(|filter| {
+                is_of_track(filter).is_none_or(|kind| {
+                    let value = properties.int(kind);
+                    value.is_some_and(|value| contains(&filter.ranges, value))
+                })
+            })
+        };
+        let mut sets: Vec<u8> = self.0.iter().map(|filter| filter.set).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        sets.retain(|set| passes(*set));
+        if sets.is_empty() {
+            return None;
+        }
+        let is_free = |set: &u8| {
+            let mut of_set = self.0.iter().filter(|filter| filter.set == *set);
+            of_set.all(|filter| is_of_track(filter).is_some())
+        };
+        if sets.iter().any(is_free) {
+            return Some(None);
+        }
+        let left = self
+            .0
+            .iter()
+            .filter(|filter| sets.contains(&filter.set) && is_of_track(filter).is_none());
+        Some(Some(Box::new(Ranges(left.cloned().collect()))))
+    }
 }

@@ -17,6 +17,7 @@ impl Relay {
             return;
         }
         self.ask_others(session, now);
+        self.rewatch();
     }
 
     /// This edge is about to end: every peer is told to leave within this time, before anything is left upstream
@@ -49,6 +50,7 @@ impl Relay {
         upstreams
             .filter(|upstream| upstream.session == session && !upstream.is_retired)
             .filter(|upstream| matches!(upstream.origin, Origin::Subscribe(_)))
+            .filter(|upstream| !self.is_path(upstream.track))
             .map(|upstream| upstream.track)
             .collect()
     }

@@ -58,6 +58,17 @@ impl Namespaces {
         found.into_iter()
     }
 
+    /// Every namespace under which somebody publishes.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Namespace> {
+        self.announcers.keys()
+    }
+
+    /// Who publishes under exactly this namespace.
+    pub(crate) fn publishers_at(&self, namespace: &Namespace) -> impl Iterator<Item = SessionId> {
+        let announcers = self.announcers.get(namespace).into_iter().flatten();
+        announcers.map(|(session, _)| *session)
+    }
+
     fn add(&mut self, namespace: &Namespace, session: SessionId, claim: Claim) {
         let announcers = self.announcers.entry(namespace.clone()).or_default();
         let known = announcers.iter().position(|(known, _)| *known == session);
@@ -135,6 +146,8 @@ impl Relay {
     /// A session publishes under a namespace: neighbours above learn of it.
     pub(crate) fn announced(&mut self, session: SessionId, namespace: &Namespace, claim: Claim) {
         self.namespaces.add(namespace, session, claim);
+        self.namespace_changed(namespace);
+        self.rewatch();
         if !self.role(session).is_some_and(Role::is_below) {
             return;
         }
@@ -153,6 +166,8 @@ impl Relay {
 
     /// Neighbours learn that nobody publishes there any more, if so.
     fn tell_if_gone(&mut self, namespace: &Namespace) {
+        self.namespace_changed(namespace);
+        self.rewatch();
         if self.is_published_below(namespace) {
             return;
         }

@@ -31,6 +31,9 @@ impl Relay {
         let Some(out) = self.out_streams.get(stream) else {
             return;
         };
+        if self.own == Some(out.session) {
+            return self.hear(stream, now);
+        }
         let Some(subgroup) = self.held(out).filter(|held| !held.is_gone(out.cursor)) else {
             let code = ResetCode::TOO_FAR_BEHIND;
             return self.cut(stream, DropReason::TooFarBehind, Some(code));
@@ -65,7 +68,7 @@ impl Relay {
                     self.out_streams[stream].state = OutState::Live;
                 }
             }
-            Next::End if out.state == OutState::Idle => self.remove_reader(stream),
+            Next::End if out.state == OutState::Idle => self.forget_reader(stream),
             Next::End => {
                 let wait = tighter(subgroup.timeouts.subgroup, subscription.subgroup_timeout);
                 let cursor = out.cursor;

@@ -46,6 +46,8 @@ impl Relay {
         if let Some(largest) = offer.params.largest_object {
             entry.saw(largest);
         }
+        self.published_anew(track);
+        self.note_expiry(upstream, offer.params.expires, now);
         let incoming = Incoming::Publish(upstream);
         self.sessions[session]
             .requests

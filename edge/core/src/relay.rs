@@ -8,15 +8,17 @@ use crate::id::{
     InStreamId, OutRequestId, OutStreamId, SessionId, SubscriptionId, TrackId, UpstreamId,
 };
 use crate::namespace::Namespaces;
+use crate::root_path::RootPath;
 use crate::serving::Serving;
-use crate::session::{Peer, Role, Session};
+use crate::session::{Asked, Peer, Role, Session};
 use crate::source::InStream;
 use crate::subscription::{OutStream, Subscription};
 use crate::timer::{Timer, Timers};
 use crate::track::Track;
 use crate::upstream::Upstream;
+use crate::watch::Watches;
 use bytes::Bytes;
-use meridian_wire::{FullTrackName, ResetCode, WireError};
+use meridian_wire::{FullTrackName, RequestErrorCode, ResetCode, WireError};
 use rustc_hash::FxHashMap;
 use slotmap::{SecondaryMap, SlotMap};
 use std::collections::VecDeque;
@@ -42,6 +44,8 @@ pub struct Relay {
     /// The session this edge has with itself, for what it publishes and reads of its neighbours.
     pub(crate) own: Option<SessionId>,
     pub(crate) is_draining: bool,
+    pub(crate) root_path: RootPath,
+    pub(crate) watches: Watches,
     pub(crate) namespaces: Namespaces,
     /// Tracks found malformed during the current call.
     pub(crate) malformed: Vec<TrackId>,
@@ -75,6 +79,8 @@ impl Relay {
             fetch_inputs: SecondaryMap::new(),
             own: None,
             is_draining: false,
+            root_path: RootPath::default(),
+            watches: Watches::default(),
             namespaces: Namespaces::default(),
             malformed: Vec::new(),
             timers: Timers::default(),
@@ -96,6 +102,10 @@ impl Relay {
         } else if role == Role::Shortcut {
             self.announce_everything_to(id);
         }
+        if role != Role::Client {
+            self.exchange_paths(id, now);
+            self.rewatch();
+        }
         id
     }
 
@@ -104,6 +114,7 @@ impl Relay {
         let Some(session) = self.sessions.remove(id) else {
             return;
         };
+        self.path_lost(&session, now);
         self.drop_servings(session.servings, now);
         // Unlisted where they are read: the rest of a stream's entry is dropped when its subgroup goes on.
         self.out_streams.retain(|_, out| out.session != id);
@@ -124,9 +135,13 @@ impl Relay {
         for stream in session.in_streams {
             self.handle_stream_reset(stream, ResetCode::INTERNAL_ERROR, now);
         }
-        for request in session.outgoing.into_keys() {
+        for (request, asked) in session.outgoing {
             self.out_requests.remove(request);
+            if let Asked::Status(inquiry) = asked {
+                self.inquire(*inquiry, RequestErrorCode::DOES_NOT_EXIST);
+            }
         }
+        self.watches_of_lost_session(id);
         self.namespaces_of_lost_session(id);
     }
 
@@ -156,6 +171,8 @@ impl Relay {
                 Timer::Delivery(stream) => self.delivery_due(stream, now),
                 Timer::Fill(stream) => self.fill_due(stream, now),
                 Timer::Growing(stream) => self.serve(stream, now),
+                Timer::Expires(upstream) => self.expiry_due(upstream),
+                Timer::Rewatch => self.rewatch(),
                 Timer::Waiting(stream) => self.waiting_due(stream),
                 Timer::Begin(session) => self.begin_due(session, now),
                 Timer::Retired(upstream) => self.retired_due(upstream, now),
@@ -184,10 +201,12 @@ impl Relay {
 
     /// Sessions, tracks, subscriptions and streams in both directions: all zero when nothing is left behind.
     pub fn population(&self) -> [usize; 7] {
+        // The session with ourselves, and what is published there, is not counted.
+        let own = usize::from(self.own.is_some());
         [
-            self.sessions.len(),
-            self.tracks.len(),
-            self.upstreams.len(),
+            self.sessions.len() - own,
+            self.tracks.len() - own,
+            self.upstreams.len() - own,
             self.subscriptions.len(),
             self.in_streams.len(),
             self.out_streams.len(),

@@ -4,6 +4,7 @@ use crate::id::{InRequest, OutRequestId, SessionId};
 use crate::namespace::Claim;
 use crate::relay::Relay;
 use crate::session::{Asked, Incoming};
+use crate::watch::Kind;
 use meridian_wire::control::{RequestOk, RequestUpdate};
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::{Message, RequestErrorCode, ResetCode, TerminationCode, WireError};
@@ -15,15 +16,17 @@ impl Relay {
         if !self.sessions.contains_key(session) {
             return;
         }
+        if let Some((code, what)) = self.screen(session, &message) {
+            return self.refuse_opener(session, &message, code, what);
+        }
         match message {
             Message::Subscribe(ask) => self.subscribe(session, ask, now),
             Message::Publish(offer) => self.publish(session, offer, now),
             Message::PublishNamespace(ask) => self.publish_namespace(session, ask, now),
             Message::Fetch(ask) => self.fetch(session, ask, now),
-            Message::TrackStatus(ask) => self.not_supported(session, ask.request_id),
-            Message::SubscribeNamespace(ask) | Message::SubscribeTracks(ask) => {
-                self.not_supported(session, ask.request_id);
-            }
+            Message::TrackStatus(ask) => self.track_status(session, ask),
+            Message::SubscribeNamespace(ask) => self.watch(session, Kind::Namespaces, ask, now),
+            Message::SubscribeTracks(ask) => self.watch(session, Kind::Tracks, ask, now),
             _ => self.violation(session, "a request stream opened with something else"),
         }
     }
@@ -48,6 +51,11 @@ impl Relay {
             session,
             id: request,
         };
+        if let Message::RequestUpdate(update) = &message
+            && self.update_refused(id, &incoming, &update.params, now)
+        {
+            return;
+        }
         match (incoming, message) {
             (Incoming::Subscription(subscription), Message::RequestUpdate(update)) => {
                 self.update_subscription(id, subscription, &update.params, now);
@@ -64,7 +72,16 @@ impl Relay {
             (Incoming::Publish(upstream), Message::PublishDone(done)) => {
                 self.published_no_more(session, request, upstream, Some(done.code), now);
             }
-            (Incoming::Publish(_), Message::RequestOk(_) | Message::PublishStateNotify(_)) => {}
+            (Incoming::Publish(upstream), Message::RequestOk(ok)) => {
+                self.note_largest(upstream, ok.params.largest_object);
+                self.note_expiry(upstream, ok.params.expires, now);
+            }
+            (Incoming::Publish(upstream), Message::PublishStateNotify(params)) => {
+                self.note_largest(upstream, params.largest_object);
+            }
+            (Incoming::Watch, Message::RequestUpdate(update)) => {
+                self.update_watch(id, &update.params, now);
+            }
             (Incoming::Publish(upstream), Message::RequestError(_)) => {
                 self.published_no_more(session, request, upstream, None, now);
             }
@@ -102,6 +119,11 @@ impl Relay {
             Some(Incoming::Fetch(stream)) => {
                 self.drop_serving(stream, ResetCode::CANCELLED, now);
             }
+            Some(Incoming::Status(publisher, asked)) => self.inquiry_cancelled(publisher, asked),
+            Some(Incoming::Watch) => self.unwatch(InRequest {
+                session,
+                id: request,
+            }),
             Some(Incoming::Joining(subscription)) => self.forget_joining(subscription, request),
             None => {}
         }
@@ -135,6 +157,7 @@ impl Relay {
             }
             (Asked::Subscribe(upstream), Message::RequestOk(ok)) => {
                 self.note_largest(upstream, ok.params.largest_object);
+                self.note_expiry(upstream, ok.params.expires, now);
             }
             (Asked::Subscribe(upstream), Message::PublishStateNotify(params)) => {
                 self.note_largest(upstream, params.largest_object);
@@ -143,6 +166,35 @@ impl Relay {
             (Asked::Fetch, Message::RequestError(error)) => {
                 self.fetch_failed(request, error.code, now);
             }
+            (Asked::Status(inquiry), Message::RequestOk(ok)) => {
+                self.inquiry_answered(session, request, *inquiry, Ok(ok));
+            }
+            (Asked::Status(inquiry), Message::RequestError(error)) => {
+                self.inquiry_answered(session, request, *inquiry, Err(error.code));
+            }
+            (Asked::Watch, Message::RequestOk(_)) => {}
+            (Asked::Watch, Message::RequestError(error)) => {
+                self.watching_refused(session, request, error.code, now);
+            }
+            (Asked::Watch, Message::Namespace(suffix)) => {
+                self.namespace_told(session, request, &suffix, true, now);
+            }
+            (Asked::Watch, Message::NamespaceDone(suffix)) => {
+                self.namespace_told(session, request, &suffix, false, now);
+            }
+            (Asked::Watch, Message::PublishSkipped(track)) => {
+                self.publish_skipped(session, request, track, now);
+            }
+            (Asked::Publish(subscription), Message::RequestOk(ok)) => {
+                self.offer_accepted(subscription, &ok, now);
+            }
+            (Asked::Publish(subscription), Message::RequestError(_)) => {
+                self.offer_refused(session, request, subscription, now);
+            }
+            (Asked::Publish(id), Message::RequestUpdate(update)) => {
+                self.update_offer(session, id, &update, now);
+            }
+            (_, Message::Goaway(_)) => {}
             (Asked::Announce(_), Message::RequestOk(_)) => {}
             (Asked::Announce(_), Message::RequestError(_)) => {
                 self.announcement_ended(session, request);
@@ -172,6 +224,15 @@ impl Relay {
                 self.upstream_refused(upstream, RequestErrorCode::INTERNAL_ERROR, now);
             }
             Some(Asked::Fetch) => self.fetch_closed(request, cancelled, now),
+            Some(Asked::Status(inquiry)) => {
+                let code = RequestErrorCode::INTERNAL_ERROR;
+                self.inquiry_answered(session, request, *inquiry, Err(code));
+            }
+            Some(Asked::Watch) => self.watching_over(session, request, false, now),
+            Some(Asked::Publish(subscription)) if cancelled => {
+                self.offer_declined(subscription, now);
+            }
+            Some(Asked::Publish(_)) => {}
             Some(Asked::Announce(_)) if cancelled => self.announcement_ended(session, request),
             Some(Asked::Announce(_)) | None => {}
         }
@@ -206,13 +267,24 @@ impl Relay {
         }
     }
 
-    fn not_supported(&mut self, session: SessionId, id: u64) {
-        let request = InRequest { session, id };
-        self.refuse(
-            request,
-            RequestErrorCode::NOT_SUPPORTED,
-            "this relay does not offer it",
-        );
+    /// Refuses a request by its opener.
+    fn refuse_opener(
+        &mut self,
+        session: SessionId,
+        message: &Message,
+        code: RequestErrorCode,
+        what: &'static str,
+    ) {
+        let id = match message {
+            Message::Subscribe(ask) | Message::TrackStatus(ask) => ask.request_id,
+            Message::Publish(offer) => offer.request_id,
+            Message::Fetch(ask) => ask.request_id,
+            Message::PublishNamespace(ask)
+            | Message::SubscribeNamespace(ask)
+            | Message::SubscribeTracks(ask) => ask.request_id,
+            _ => return self.violation(session, "a request stream opened with something else"),
+        };
+        self.refuse(InRequest { session, id }, code, what);
     }
 
     fn violation(&mut self, session: SessionId, what: &'static str) {

@@ -134,10 +134,11 @@ impl Relay {
         };
         let role = |id: &UpstreamId| self.role(self.upstreams[*id].session);
         let from_below = self.is_served_from_below(track);
-        let has_primary = entry
-            .upstreams
-            .iter()
-            .any(|id| self.upstreams[*id].is_established() && role(id) == Some(Role::Parent));
+        let has_primary = entry.upstreams.iter().any(|id| {
+            let upstream = &self.upstreams[*id];
+            let stays = upstream.is_established() && self.may_be_asked(upstream.session);
+            stays && role(id) == Some(Role::Parent)
+        });
         let one_parent_does = has_primary && !self.is_audio(track);
         let is_needless = |id: &UpstreamId| match role(id) {
             Some(Role::Parent | Role::Shortcut) => from_below,
@@ -188,8 +189,9 @@ impl Relay {
     pub(crate) fn is_wanted_from_below(&self, track: TrackId) -> bool {
         let entry = &self.tracks[track];
         entry.subscribers.iter().chain(&entry.waiting).any(|id| {
-            self.role(self.subscriptions[*id].session)
-                .is_some_and(Role::is_below)
+            let session = self.subscriptions[*id].session;
+            // What this edge reads of a neighbour is that neighbour's alone.
+            self.own != Some(session) && self.role(session).is_some_and(Role::is_below)
         })
     }
 

@@ -411,6 +411,11 @@ impl Relay {
         }
     }
 
+    /// Ends a request of a subscriber that has had its answer.
+    pub(crate) fn conclude_request(&mut self, request: InRequest) {
+        self.conclude(request.session, Cause::Fetch(request.id));
+    }
+
     /// Whether a serving may write now: nothing as urgent is stuck.
     fn has_room_to_serve(&self, stream: OutStreamId, serving: &Serving) -> bool {
         let Some(peer) = self.sessions.get(serving.session) else {

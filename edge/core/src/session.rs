@@ -1,6 +1,8 @@
 //! A peer, as the relay sees it: its role in the tree, what it may do, and how congested it is.
 
-use crate::id::{InStreamId, OutRequestId, OutStreamId, SubscriptionId, UpstreamId};
+use crate::id::{InStreamId, OutRequestId, OutStreamId, SessionId, SubscriptionId, UpstreamId};
+use crate::root_path::ParentPath;
+use crate::status::Inquiry;
 use meridian_wire::{Draft, Namespace};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -85,6 +87,9 @@ pub(crate) struct Session {
     pub(crate) role: Role,
     pub(crate) permissions: Permissions,
     pub(crate) draft: Draft,
+    pub(crate) office: Option<String>,
+    /// If it is a parent: its way to the root.
+    pub(crate) path: ParentPath,
     /// What each live request of the peer is.
     pub(crate) requests: FxHashMap<u64, Incoming>,
     /// What each live request of ours is.
@@ -118,6 +123,10 @@ pub(crate) enum Incoming {
     Fetch(OutStreamId),
     /// A joining fetch that waits for its subscription.
     Joining(SubscriptionId),
+    /// A TRACK_STATUS that was passed on: where, and as which request of ours.
+    Status(SessionId, OutRequestId),
+    /// SUBSCRIBE_NAMESPACE or SUBSCRIBE_TRACKS.
+    Watch,
 }
 
 /// A request of ours.
@@ -126,6 +135,9 @@ pub(crate) enum Asked {
     Subscribe(UpstreamId),
     Announce(Namespace),
     Fetch,
+    Status(Box<Inquiry>),
+    Watch,
+    Publish(SubscriptionId),
 }
 
 impl Session {
@@ -134,6 +146,8 @@ impl Session {
             role: peer.role,
             permissions: peer.permissions,
             draft: peer.draft,
+            office: peer.office,
+            path: ParentPath::default(),
             requests: FxHashMap::default(),
             outgoing: FxHashMap::default(),
             upstream_by_alias: FxHashMap::default(),

@@ -25,6 +25,10 @@ pub(crate) enum Timer {
     Fill(OutStreamId),
     /// A fetch or fill looks whether an object has grown.
     Growing(OutStreamId),
+    /// A subscription of ours is to be extended.
+    Expires(UpstreamId),
+    /// Watches at neighbours are tried again.
+    Rewatch,
     /// Nothing more is expected on an upstream subscription that has ended.
     Retired(UpstreamId),
 }

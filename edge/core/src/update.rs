@@ -18,10 +18,7 @@ impl Relay {
         params: &Parameters,
         now: Instant,
     ) {
-        let subscription = &mut self.subscriptions[id];
-        let (had_forward, track) = (subscription.forward, subscription.track);
-        subscription.apply(params);
-        let entry = &self.tracks[track];
+        let entry = &self.tracks[self.subscriptions[id].track];
         let ok = RequestOk {
             params: Parameters {
                 largest_object: entry.largest,
@@ -29,9 +26,18 @@ impl Relay {
             },
             ..RequestOk::default()
         };
-        let is_waiting = entry.waiting.contains(&id);
-        self.answer(request, Message::RequestOk(ok));
-        if is_waiting {
+        self.answer_subscriber(id, request, Message::RequestOk(ok));
+        self.apply_update(id, params, now);
+    }
+
+    /// Does what an update of a subscription says.
+    pub(crate) fn apply_update(&mut self, id: SubscriptionId, params: &Parameters, now: Instant) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else {
+            return;
+        };
+        let (had_forward, track) = (subscription.forward, subscription.track);
+        subscription.apply(params);
+        if self.tracks[track].waiting.contains(&id) {
             return;
         }
         self.update_window(id, had_forward, params, now);

@@ -92,15 +92,31 @@ impl Relay {
         let Some(upstream) = self.upstreams.get_mut(id) else {
             return;
         };
-        upstream.alias = Some(ok.track_alias);
         let (track, session) = (upstream.track, upstream.session);
+        if ok.properties.block().unsupported_mandatory().is_some() {
+            self.cancel_upstream(id, ResetCode::CANCELLED);
+            return self.unsupported(track, session, now);
+        }
+        upstream.alias = Some(ok.track_alias);
         let entry = &mut self.tracks[track];
         entry.describe(ok.properties);
         if let Some(largest) = ok.params.largest_object {
             entry.saw(largest);
         }
+        self.note_expiry(id, ok.params.expires, now);
         self.name_alias(session, ok.track_alias, id, now);
         self.established(track, now);
+    }
+
+    /// A publisher's track needs what is not known here (draft-22 §2.5.1): it is as though it had refused.
+    fn unsupported(&mut self, track: TrackId, session: SessionId, now: Instant) {
+        if let Some(entry) = self.tracks.get_mut(track) {
+            entry.refused.push(session);
+            if !self.is_pending(track) {
+                let code = RequestErrorCode::UNSUPPORTED_EXTENSION;
+                self.refused(track, None, code, now);
+            }
+        }
     }
 
     /// Notes what a publisher calls a track. The same alias for two tracks ends the session.
@@ -147,6 +163,7 @@ impl Relay {
         self.leave_needless(track);
         self.join_second_parent(track, now);
         self.leave_leaving(track);
+        self.offer_track(track, now);
         if self.tracks[track].subscribers.is_empty() {
             self.let_linger(track, now);
         }

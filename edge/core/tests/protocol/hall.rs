@@ -517,6 +517,10 @@ pub(crate) fn subscribe_ok(track_alias: u64, largest: Option<Location>) -> Messa
     })
 }
 
+pub(crate) fn ok() -> Message {
+    Message::RequestOk(meridian_wire::control::RequestOk::default())
+}
+
 pub(crate) fn refusal(code: RequestErrorCode) -> Message {
     Message::RequestError(RequestError {
         code,
