@@ -400,6 +400,30 @@ async fn streams_that_say_nothing_are_given_up_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
+async fn the_silent_streams_that_browsers_reserve_for_http3_are_left_alone() {
+    let options = Options {
+        message_timeout: Duration::from_millis(20),
+        ..Options::default()
+    };
+    let over = Over::WebTransport;
+    let pair = sessions_with(over, Draft::D22, Options::default(), options).await;
+    let quic = pair.client.connection().quic().unwrap();
+    // Nothing is sent on it: the server learns of it by the number of a later stream.
+    let mut reserved = soon(quic.open_uni()).await.unwrap();
+    for _ in 0..2 {
+        // One of the session that says nothing tells when patience is over; the second was begun after that.
+        let mut silent = soon(quic.open_uni()).await.unwrap();
+        silent.write_all(&[0x40, 0x54, 0x00]).await.unwrap();
+        tokio::select! {
+            _ = pair.server.accept_data() => panic!("there is no data"),
+            stopped = soon(silent.stopped()) => assert!(stopped.unwrap().is_some()),
+        }
+    }
+    assert_eq!(pair.server.counters().silent_streams, 2);
+    reserved.write_all(&[0x02]).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_peer_that_reads_no_messages_is_cut_off_at_the_bound() {
     for over in [Over::Quic, Over::WebTransport, Over::WebSocket] {
         let options = Options {

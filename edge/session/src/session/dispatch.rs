@@ -142,10 +142,7 @@ impl Core {
                 Ok(Ok(Ok((kind, first)))) => Ok(sorted(kind, first, stream)),
                 Ok(Ok(Err(error))) => Ok(useless(&connection, stream, &error)),
                 Ok(Err(fault)) => Err(fault),
-                Err(_) => {
-                    stream.stop(ResetCode::CANCELLED);
-                    Ok(Uni::Nothing(Nothing::Silent))
-                }
+                Err(_) => Ok(given_up(&connection, stream)),
             }
         });
         lock(&self.dispatch.slow).push(slow);
@@ -206,10 +203,29 @@ async fn first_bytes(
 /// A stream that failed before its kind was known.
 fn useless(connection: &Connection, stream: RecvStream, error: &StreamError) -> Uni {
     if *error == StreamError::Foreign {
-        connection.keep_foreign(stream);
+        // One too many is dropped, and thereby stopped.
+        let _ = connection.keep_foreign(stream);
         return Uni::Nothing(Nothing::Foreign);
     }
     Uni::Nothing(Nothing::Cancelled)
+}
+
+/// A stream whose kind did not become known in time.
+///
+/// Browsers reserve QPACK streams before those of the session, and say nothing on them until they have to. Stopping one
+/// ends the connection (RFC 9204 §4.2).
+fn given_up(connection: &Connection, stream: RecvStream) -> Uni {
+    let kept = match stream.expects_header() {
+        true => connection.keep_foreign(stream),
+        false => Err(stream),
+    };
+    match kept {
+        Ok(()) => Uni::Nothing(Nothing::Foreign),
+        Err(mut stream) => {
+            stream.stop(ResetCode::CANCELLED);
+            Uni::Nothing(Nothing::Silent)
+        }
+    }
 }
 
 fn sorted(kind: StreamKind, first: Bytes, mut stream: RecvStream) -> Uni {

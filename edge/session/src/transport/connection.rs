@@ -258,10 +258,12 @@ impl Connection {
         }
     }
 
-    /// Keeps a stream of the HTTP/3 layer open, as that protocol wants of its QPACK streams.
-    pub(crate) fn keep_foreign(&self, stream: RecvStream) {
-        if let Kind::WebTransport(carrier) = &self.kind {
-            carrier.keep_foreign(stream);
+    /// Keeps a stream of the HTTP/3 layer open, as that protocol wants of its QPACK streams; gives it back where there is
+    /// no such layer, or too many are kept.
+    pub(crate) fn keep_foreign(&self, stream: RecvStream) -> Result<(), RecvStream> {
+        match &self.kind {
+            Kind::WebTransport(carrier) => carrier.keep_foreign(stream),
+            _ => Err(stream),
         }
     }
 }

@@ -152,6 +152,10 @@ impl QuicRecv {
         }
     }
 
+    pub(super) fn expects_header(&self) -> bool {
+        self.head.is_some()
+    }
+
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,

@@ -197,4 +197,9 @@ impl RecvStream {
             RecvKind::Qmux(stream) => stream.stop(code),
         }
     }
+
+    /// Whether the WebTransport header is still to come, so that the stream may turn out to be HTTP/3's own.
+    pub(crate) fn expects_header(&self) -> bool {
+        matches!(&self.0, RecvKind::Quic(stream) if stream.expects_header())
+    }
 }

@@ -41,11 +41,13 @@ impl WebTransport {
         &self.path_and_query
     }
 
-    pub(super) fn keep_foreign(&self, stream: RecvStream) {
+    pub(super) fn keep_foreign(&self, stream: RecvStream) -> Result<(), RecvStream> {
         let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
-        if foreign.len() < MAX_FOREIGN {
-            foreign.push(stream);
+        if foreign.len() == MAX_FOREIGN {
+            return Err(stream);
         }
+        foreign.push(stream);
+        Ok(())
     }
 
     pub(super) fn send_datagram(&self, datagram: &[u8]) -> Result<(), DatagramError> {
