@@ -3,6 +3,7 @@
 //! before anything they need is installed.
 
 pub mod bench;
+pub mod browser;
 pub mod certs;
 pub mod check;
 pub mod setup;

@@ -12,7 +12,7 @@ use crate::shell;
 /// # Errors
 /// If something is missing and cannot be installed from here.
 pub fn run() -> Result<()> {
-    ensure(&[Need::Build, Need::Media, Need::Certificates])?;
+    ensure(&[Need::Build, Need::Media, Need::Certificates, Need::Browser])?;
     println!("nothing is missing");
     Ok(())
 }
@@ -26,6 +26,8 @@ pub enum Need {
     Media,
     /// The neighbours' certificates.
     Certificates,
+    /// Pages in a browser, and what drives them.
+    Browser,
 }
 
 impl Need {
@@ -39,6 +41,7 @@ impl Need {
                 ("espeak-ng", "espeak-ng"),
             ],
             Self::Certificates => &[("openssl", "openssl")],
+            Self::Browser => &[("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")],
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every test of the workspace, and one closing line that adds them up.
+//! `cargo xtask test`: every test of the workspace and of the pages in a browser, and one closing line that adds
+//! them up.
 
 use std::{
     io::{BufRead, BufReader},
@@ -8,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    browser,
     setup::{self, Need},
     shell,
 };
@@ -15,7 +17,7 @@ use crate::{
 /// Which tests to run.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Passed on to `cargo test`, such as `-p meridian-wire` or `-- a_name`.
+    /// Passed on to `cargo test`, such as `-p meridian-wire` or `-- a_name`; leaves the browser's tests out.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     cargo: Vec<String>,
 }
@@ -25,12 +27,16 @@ pub struct Args {
 /// # Errors
 /// If something is missing, a test fails, or no test ran.
 pub fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[Need::Build, Need::Media, Need::Certificates])?;
+    setup::ensure(&[Need::Build, Need::Media, Need::Certificates, Need::Browser])?;
     let mut cargo = shell::command("cargo", ["test", "--locked", "--no-fail-fast"]);
     if args.cargo.is_empty() {
         cargo.arg("--workspace");
     }
-    let (tally, passed) = run_and_tally(cargo.args(&args.cargo))?;
+    let mut tally = Tally::default();
+    let mut passed = run_and_tally(cargo.args(&args.cargo), &mut tally)?;
+    if args.cargo.is_empty() {
+        passed &= run_and_tally(&mut browser::tests()?, &mut tally)?;
+    }
     println!(
         "{} passed, {} failed, {} skipped",
         tally.passed, tally.failed, tally.skipped
@@ -44,20 +50,19 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs `cargo test`, repeats what it prints, and adds up its result lines.
-fn run_and_tally(cargo: &mut Command) -> Result<(Tally, bool)> {
-    let mut child = cargo
+/// Runs tests, repeats what they print, and adds up their result lines.
+fn run_and_tally(tests: &mut Command, tally: &mut Tally) -> Result<bool> {
+    let mut child = tests
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start cargo")?;
+        .context("cannot start the tests")?;
     let stdout = child.stdout.take().expect("standard output is piped");
-    let mut tally = Tally::default();
     for line in BufReader::new(stdout).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
         println!("{line}");
         tally.add(&line);
     }
-    Ok((tally, child.wait()?.success()))
+    Ok(child.wait()?.success())
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -68,8 +73,11 @@ struct Tally {
 }
 
 impl Tally {
-    /// Adds `test result: ok. 5 passed; 0 failed; 1 ignored; …`; other lines add nothing.
+    /// Adds `test result: ok. 5 passed; 0 failed; 1 ignored; …` of Rust and `# pass 5` of node; other lines add nothing.
     fn add(&mut self, line: &str) {
+        if let Some((kind, count)) = line.strip_prefix("# ").and_then(|l| l.split_once(' ')) {
+            return self.count(kind, count);
+        }
         let Some(counts) = line.strip_prefix("test result: ") else {
             return;
         };
@@ -78,15 +86,20 @@ impl Tally {
             .filter(|w| !w.is_empty())
             .collect();
         for pair in words.windows(2) {
-            let Ok(count) = pair[0].parse::<u64>() else {
-                continue;
-            };
-            match pair[1] {
-                "passed" => self.passed += count,
-                "failed" => self.failed += count,
-                "ignored" => self.skipped += count,
-                _ => {}
-            }
+            self.count(pair[1], pair[0]);
+        }
+    }
+
+    fn count(&mut self, kind: &str, count: &str) {
+        let Ok(count) = count.parse::<u64>() else {
+            return;
+        };
+        match kind {
+            "passed" | "pass" => self.passed += count,
+            // Node cancels tests that take too long.
+            "failed" | "fail" | "cancelled" => self.failed += count,
+            "ignored" | "skipped" => self.skipped += count,
+            _ => {}
         }
     }
 }
@@ -102,15 +115,20 @@ mod tests {
             "running 3 tests",
             "test result: ok. 32 passed; 0 failed; 2 ignored; 0 measured; 4 filtered out; finished in 1.48s",
             "test result: FAILED. 8 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 10.25s",
+            "# tests 6",
+            "# pass 3",
+            "# fail 1",
+            "# cancelled 1",
+            "# skipped 1",
         ] {
             tally.add(line);
         }
         assert_eq!(
             tally,
             Tally {
-                passed: 40,
-                failed: 1,
-                skipped: 2
+                passed: 43,
+                failed: 3,
+                skipped: 3
             }
         );
     }
