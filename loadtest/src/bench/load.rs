@@ -107,8 +107,10 @@ impl House<'_> {
         sleep(WARM_UP).await;
         let mut figures = self.measure().await?;
         let grown = process::memory_kib(self.args.pid)? - self.empty;
-        let more = self.args.subscribers.saturating_sub(1).max(1);
-        figures.set("memory_kib_per_subscriber", grown / more as f64);
+        let more = self.args.subscribers.saturating_sub(1);
+        if more > 0 {
+            figures.set("memory_kib_per_subscriber", grown / more as f64);
+        }
         Ok(figures)
     }
 
@@ -153,7 +155,6 @@ impl House<'_> {
     /// CPU per join is what the storm took beyond what delivering to whoever was there takes.
     async fn joins(&self) -> Result<Figures> {
         let (pid, meter) = (self.args.pid, &self.audience.meter);
-        let earlier = meter.joins_ms().len();
         let storm = Audience::new(&self.programme, self.args.target, Manner::Attentive)?;
         let (cpu, heard) = (process::cpu(pid)?, meter.totals().0);
         storm
@@ -175,10 +176,7 @@ impl House<'_> {
         let net = cpu - delivered as f64 * each;
         figures.set("cpu_ms_per_join", net * 1e3 / joined);
         figures.set("cpu_ms_per_join_with_media", cpu * 1e3 / joined);
-        figures.set(
-            "failed",
-            (self.args.subscribers + earlier) as f64 - joined - 1.0,
-        );
+        figures.set("failed", self.args.subscribers as f64 - joined);
         Ok(figures)
     }
 
@@ -193,10 +191,10 @@ impl House<'_> {
         // Until queues and limits are full.
         sleep(Duration::from_secs(5)).await;
         let start = now();
-        narrow.audience.meter.watch(start..u64::MAX);
+        let window = start..start + Duration::from_secs(self.args.seconds).as_nanos() as u64;
+        narrow.audience.meter.watch(window.clone());
         self.audience.meter.reset();
         let mut figures = self.measure().await?;
-        let until = now();
         let grown = process::memory_kib(self.args.pid)? - memory;
         figures.set("memory_kib_for_slow", grown);
         for of in ["", "second_"] {
@@ -208,7 +206,7 @@ impl House<'_> {
             figures.set(&format!("{of}lag_p99_moved_ms"), with - without);
         }
         let audio = narrow.audience.meter.heard(1) as f64;
-        let sent = self.publisher.sent(1, &(start..until)) as f64;
+        let sent = self.publisher.sent(1, &window) as f64;
         figures.set("slow_one_audio_delivered", audio / sent);
         Ok(figures)
     }

@@ -61,13 +61,11 @@ impl Drop for Server {
     }
 }
 
-/// Keeps this thread, and threads and processes that it starts, on one core. On a machine without it, anywhere.
+/// Keeps this thread, and threads and processes that it starts, on one core.
+///
+/// # Errors
+/// There is no such core: relay and load would measure each other.
 pub(super) fn stay_on(core: usize) -> Result<()> {
-    if std::thread::available_parallelism().is_ok_and(|n| n.get() < 2)
-        && !Path::new(&format!("/sys/devices/system/cpu/cpu{core}")).exists()
-    {
-        return Ok(());
-    }
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).with_context(|| format!("core {core} cannot be used"))

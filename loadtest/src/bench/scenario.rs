@@ -26,28 +26,34 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
+    /// Whether `text` is its name, or the first words of it.
+    pub(super) fn is_called(&self, text: &str) -> bool {
+        let rest = self.name.strip_prefix(text);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
     /// Whether the yardstick can play: it knows no slow subscriber and only one track.
     pub(super) fn suits_bare(&self) -> bool {
         matches!(self.act, Act::Steady | Act::Joins)
     }
 }
 
-/// All of them; `sizes` are audiences.
-pub(super) fn all(sizes: &[usize]) -> Vec<Scenario> {
+/// A subscriber alone, for the latency of a hop, and as many as one core is to bear.
+const EXTREMES: [usize; 2] = [1, 1000];
+
+/// All of them; `sizes` are audiences. The short list leaves out what is slow to set up.
+pub(super) fn all(sizes: &[usize], short: bool) -> Vec<Scenario> {
     let shapes = [
         Shape::AudioStreams,
         Shape::AudioGroups,
         Shape::AudioDatagrams,
         Shape::Video,
     ];
-    let steady = shapes.into_iter().flat_map(|shape| {
-        sizes.iter().map(move |size| Scenario {
-            name: format!("{}-{size}", shape.name()),
-            act: Act::Steady,
-            shapes: vec![shape],
-            subscribers: *size,
-        })
-    });
+    let usual = shapes
+        .into_iter()
+        .flat_map(|shape| sizes.iter().map(move |size| steady(shape, *size)));
+    let extremes = EXTREMES.into_iter().filter(|_| !short);
+    let extremes = extremes.map(|size| steady(Shape::AudioStreams, size));
     let joins = sizes
         .iter()
         .filter(|size| **size >= 200)
@@ -69,5 +75,30 @@ pub(super) fn all(sizes: &[usize]) -> Vec<Scenario> {
         shapes: vec![Shape::Video],
         subscribers: 10,
     };
-    steady.chain(joins).chain([slow, throttled]).collect()
+    usual
+        .chain(extremes)
+        .chain(joins)
+        .chain([slow, throttled])
+        .collect()
+}
+
+fn steady(shape: Shape, subscribers: usize) -> Scenario {
+    Scenario {
+        name: format!("{}-{subscribers}", shape.name()),
+        act: Act::Steady,
+        shapes: vec![shape],
+        subscribers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_answers_to_its_name_and_its_first_words() {
+        let one = steady(Shape::AudioStreams, 1);
+        assert!(one.is_called("audio-streams-1") && one.is_called("audio"));
+        assert!(!steady(Shape::AudioStreams, 1000).is_called("audio-streams-1"));
+    }
 }

@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// One short round of the audience of 200.
     #[arg(long)]
     quick: bool,
-    /// Only scenarios whose name contains this; may be repeated.
+    /// Only the scenario of this name, or those whose name begins with it; may be repeated.
     #[arg(long)]
     only: Vec<String>,
     /// Rounds of each scenario; the medians count.
@@ -63,14 +63,12 @@ pub(super) struct Outcome {
 pub(super) fn run(args: &Args) -> Result<()> {
     process::stay_on(LOAD_CORE)?;
     let sizes: &[usize] = if args.quick { &[200] } else { &[50, 200, 500] };
-    let chosen = |one: &Scenario| {
-        args.only.is_empty()
-            || args
-                .only
-                .iter()
-                .any(|text| one.name.contains(text.as_str()))
-    };
-    let scenarios: Vec<_> = scenario::all(sizes).into_iter().filter(chosen).collect();
+    let chosen =
+        |one: &Scenario| args.only.is_empty() || args.only.iter().any(|text| one.is_called(text));
+    let scenarios: Vec<_> = scenario::all(sizes, args.quick)
+        .into_iter()
+        .filter(chosen)
+        .collect();
     if scenarios.is_empty() {
         bail!("no scenario has such a name");
     }
@@ -176,9 +174,9 @@ fn moq_relay(address: SocketAddr) -> Vec<String> {
         "moq-transport-22",
         "--auth-public",
         "**",
-        "--tls-generate",
+        "--listen-tls-generate",
         "localhost",
-        "--server-bind",
+        "--listen",
         &address,
     ])
 }
