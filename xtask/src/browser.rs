@@ -62,7 +62,7 @@ fn major(version: &str) -> Option<u32> {
 }
 
 /// What the browser's driver asks for.
-const OLDEST_NODE: u32 = 20;
+const OLDEST_NODE: u32 = 18;
 
 #[cfg(test)]
 mod tests {
