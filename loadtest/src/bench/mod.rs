@@ -1,6 +1,6 @@
 //! The relay measured as a process: real load over loopback, relay and load on different cores, against a yardstick.
 //!
-//! The yardstick is [`bare`]: a server that fans the same bytes out with no relay in it. Every figure is to be read as a
+//! The yardstick is `bare`: a server that fans the same bytes out with no relay in it. Every figure is to be read as a
 //! ratio to it, or to a peer relay, in the same run: the machine is part of every absolute number.
 
 mod audience;
