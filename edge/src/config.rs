@@ -248,6 +248,7 @@ impl Config {
             .limits
             .track_cache_bytes
             .unwrap_or(relay.track_cache_bytes);
+        relay.office = Some(self.office.clone());
         relay
     }
 

@@ -62,8 +62,18 @@ pub async fn serve(worker: Worker, session: Session, peer: Peer) -> SessionError
         error = take_requests(&worker, &session, id) => error,
         error = crate::receiving::take_data(&worker, &session, id) => error,
         error = crate::receiving::take_datagrams(&worker, &session, id) => error,
+        error = hear_goaway(&worker, &session, id) => error,
         error = session.closed() => error,
     }
+}
+
+/// Tells the relay when the peer is about to leave.
+async fn hear_goaway(worker: &Worker, session: &Session, id: SessionId) -> SessionError {
+    let mut goaway = session.goaway();
+    if goaway.wait_for(Option::is_some).await.is_ok() {
+        worker.relay(|relay| relay.handle_goaway(id, Instant::now()));
+    }
+    session.closed().await
 }
 
 /// Takes the session out of its worker, however its task ends.
@@ -127,7 +137,14 @@ async fn hear_request(worker: Worker, id: SessionId, request: u64, mut receiver:
                 });
                 return;
             }
-            RequestEvent::Done => return,
+            RequestEvent::Done => {
+                worker.state(|state| {
+                    if let Some(link) = state.links.get_mut(id) {
+                        link.incoming.remove(&request);
+                    }
+                });
+                return;
+            }
         }
     }
 }
@@ -229,8 +246,9 @@ impl State {
                 }
             }
             Command::FinishResponse { session, request } => {
+                // It is forgotten when the peer has closed its direction too: sooner would be to cancel it.
                 let link = self.links.get_mut(session);
-                if let Some(exchange) = link.and_then(|link| link.incoming.remove(&request)) {
+                if let Some(exchange) = link.and_then(|link| link.incoming.get(&request)) {
                     exchange.finish();
                 }
             }
@@ -243,6 +261,13 @@ impl State {
                     exchange.finish();
                 }
             }
+            other => self.control(other),
+        }
+    }
+
+    /// Does what is not about one request.
+    fn control(&mut self, command: Command) {
+        match command {
             Command::Resume { stream, .. } => {
                 if let Some(resume) = self.paused.remove(stream) {
                     // The reader may have been stopped meanwhile.
@@ -275,6 +300,7 @@ impl State {
                     link.session.close(code, reason);
                 }
             }
+            _ => debug_assert!(false, "requests are done with above"),
         }
     }
 

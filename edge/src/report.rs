@@ -38,6 +38,8 @@ fn line(worker: &Worker, office: &str) -> serde_json::Value {
             "bytes_in": counters.bytes_in,
             "bytes_out": counters.bytes_out,
             "duplicates": counters.duplicates,
+            "root_path": state.relay.root_path(),
+            "looped_parents": counters.looped_parents,
             "drops": drops,
             "sessions": sessions,
             "tracks": tracks,

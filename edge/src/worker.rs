@@ -14,6 +14,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
+/// How long peers have to go elsewhere after GOAWAY, while everything goes on: a new connection across the world.
+const GRACE: Duration = Duration::from_secs(1);
 /// How long closing may take when the process ends.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -79,7 +81,8 @@ impl Worker {
         result
     }
 
-    /// Closes every session and waits until what they still had to say has left, or the time is up.
+    /// Tells every peer to leave, and gives it time to; then closes what is left, and waits until what they still had to
+    /// say has left, or the time is up.
     pub(crate) async fn drain_sessions(&self) {
         let sessions: Vec<_> = self.state(|state| {
             state
@@ -88,16 +91,21 @@ impl Worker {
                 .map(|link| link.session.clone())
                 .collect()
         });
-        for session in &sessions {
-            session.close(TerminationCode::NO_ERROR, "this edge is shutting down");
-        }
-        let closed = async {
-            for session in sessions {
+        self.relay(|relay| relay.drain(GRACE));
+        let all_closed = || async {
+            for session in &sessions {
                 session.closed().await;
             }
         };
+        if tokio::time::timeout(GRACE, all_closed()).await.is_ok() {
+            return;
+        }
+        for session in &sessions {
+            let why = "this edge is shutting down";
+            session.close(TerminationCode::GOAWAY_TIMEOUT, why);
+        }
         // One that does not end by itself is ended with the process.
-        let _ = tokio::time::timeout(DRAIN, closed).await;
+        let _ = tokio::time::timeout(DRAIN, all_closed()).await;
     }
 
     async fn run_clock(self) {

@@ -158,15 +158,7 @@ impl Relay {
             return self.refuse(request, code, "the subscription is paused");
         }
         if !self.tracks[track].subscribers.contains(&id) {
-            if subscription.joining.len() >= MAX_JOINING {
-                let code = RequestErrorCode::EXCESSIVE_LOAD;
-                return self.refuse(request, code, "too many joining fetches");
-            }
-            let joining = Joining::Fetch(request.id, filter, Box::new(wanted));
-            subscription.joining.push(joining);
-            let incoming = Incoming::Joining(id);
-            self.sessions[session].requests.insert(request.id, incoming);
-            return;
+            return self.join_later(request, id, filter, wanted);
         }
         let stretch = subscription.joined_at.and_then(|end| {
             let group = match start {
@@ -184,6 +176,26 @@ impl Relay {
         };
         wanted.filter = Some(stretch.as_filter());
         self.begin_here(request, track, &wanted, stretch, now);
+    }
+
+    /// Has a joining fetch wait for its subscription.
+    fn join_later(
+        &mut self,
+        request: InRequest,
+        id: SubscriptionId,
+        filter: FetchFilter,
+        wanted: Wanted,
+    ) {
+        let subscription = &mut self.subscriptions[id];
+        if subscription.joining.len() >= MAX_JOINING {
+            let code = RequestErrorCode::EXCESSIVE_LOAD;
+            return self.refuse(request, code, "too many joining fetches");
+        }
+        let joining = Joining::Fetch(request.id, filter, Box::new(wanted));
+        subscription.joining.push(joining);
+        let incoming = Incoming::Joining(id);
+        let peer = &mut self.sessions[request.session];
+        peer.requests.insert(request.id, incoming);
     }
 
     /// A joining fetch is cancelled before its subscription came about.

@@ -1,6 +1,6 @@
 //! Requests and answers: from a message to the part of the relay that it is for.
 
-use crate::id::{InRequest, OutRequestId, SessionId};
+use crate::id::{InRequest, OutRequestId, SessionId, SubscriptionId};
 use crate::namespace::Claim;
 use crate::relay::Relay;
 use crate::session::{Asked, Incoming};
@@ -172,34 +172,58 @@ impl Relay {
             (Asked::Status(inquiry), Message::RequestError(error)) => {
                 self.inquiry_answered(session, request, *inquiry, Err(error.code));
             }
-            (Asked::Watch, Message::RequestOk(_)) => {}
-            (Asked::Watch, Message::RequestError(error)) => {
-                self.watching_refused(session, request, error.code, now);
-            }
-            (Asked::Watch, Message::Namespace(suffix)) => {
-                self.namespace_told(session, request, &suffix, true, now);
-            }
-            (Asked::Watch, Message::NamespaceDone(suffix)) => {
-                self.namespace_told(session, request, &suffix, false, now);
-            }
-            (Asked::Watch, Message::PublishSkipped(track)) => {
-                self.publish_skipped(session, request, track, now);
-            }
-            (Asked::Publish(subscription), Message::RequestOk(ok)) => {
-                self.offer_accepted(subscription, &ok, now);
-            }
-            (Asked::Publish(subscription), Message::RequestError(_)) => {
-                self.offer_refused(session, request, subscription, now);
-            }
-            (Asked::Publish(id), Message::RequestUpdate(update)) => {
-                self.update_offer(session, id, &update, now);
+            (Asked::Watch, message) => self.watch_answered(session, request, message, now),
+            (Asked::Publish(id), message) => {
+                self.offer_answered(session, request, id, message, now);
             }
             (_, Message::Goaway(_)) => {}
             (Asked::Announce(_), Message::RequestOk(_)) => {}
             (Asked::Announce(_), Message::RequestError(_)) => {
                 self.announcement_ended(session, request);
             }
-            _ => self.violation(session, "an answer that does not belong to its request"),
+            _ => self.violation(session, NOT_AN_ANSWER),
+        }
+    }
+
+    fn watch_answered(
+        &mut self,
+        session: SessionId,
+        request: OutRequestId,
+        message: Message,
+        now: Instant,
+    ) {
+        match message {
+            Message::RequestOk(_) | Message::Goaway(_) => {}
+            Message::RequestError(error) => {
+                self.watching_refused(session, request, error.code, now);
+            }
+            Message::Namespace(suffix) => {
+                self.namespace_told(session, request, &suffix, true, now);
+            }
+            Message::NamespaceDone(suffix) => {
+                self.namespace_told(session, request, &suffix, false, now);
+            }
+            Message::PublishSkipped(track) => self.publish_skipped(session, request, track, now),
+            _ => self.violation(session, NOT_AN_ANSWER),
+        }
+    }
+
+    fn offer_answered(
+        &mut self,
+        session: SessionId,
+        request: OutRequestId,
+        subscription: SubscriptionId,
+        message: Message,
+        now: Instant,
+    ) {
+        match message {
+            Message::RequestOk(ok) => self.offer_accepted(subscription, &ok, now),
+            Message::RequestError(_) => self.offer_refused(session, request, subscription, now),
+            Message::RequestUpdate(update) => {
+                self.update_offer(session, subscription, &update, now);
+            }
+            Message::Goaway(_) => {}
+            _ => self.violation(session, NOT_AN_ANSWER),
         }
     }
 
@@ -223,7 +247,7 @@ impl Relay {
             Some(Asked::Subscribe(upstream)) => {
                 self.upstream_refused(upstream, RequestErrorCode::INTERNAL_ERROR, now);
             }
-            Some(Asked::Fetch) => self.fetch_closed(request, cancelled, now),
+            Some(Asked::Fetch) => self.fetch_closed(request, now),
             Some(Asked::Status(inquiry)) => {
                 let code = RequestErrorCode::INTERNAL_ERROR;
                 self.inquiry_answered(session, request, *inquiry, Err(code));
@@ -297,3 +321,5 @@ impl Relay {
         );
     }
 }
+
+const NOT_AN_ANSWER: &str = "an answer that does not belong to its request";

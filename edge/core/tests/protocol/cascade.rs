@@ -368,3 +368,21 @@ fn a_track_that_needs_what_is_not_known_here_is_not_fetched() {
     hall.answer(request, Message::FetchOk(ok));
     assert_eq!(hall.error(), RequestErrorCode::UNSUPPORTED_EXTENSION);
 }
+
+#[test]
+fn a_request_stream_that_ends_before_the_objects_have_come_ends_nothing() {
+    let mut hall = Hall::new();
+    let parent = hall.session(Role::Parent);
+    let viewer = hall.client();
+    hall.fetch(viewer, 0, &video(), groups(1, 1));
+    let (request, _) = asked(&mut hall);
+    hall.answer(request, fetch_ok(1, 0));
+    for cancelled in [false, true] {
+        hall.relay
+            .handle_response_closed(parent, request.1, cancelled, hall.now);
+    }
+    let stream = hall.open_fetch(request);
+    hall.feed_fetch(stream, ascending().object(1, 0, b"one").take(), true);
+    let expected = vec![object(1, 0, b"one")];
+    assert_eq!(hall.fetched(viewer, 0), (expected, DONE));
+}
