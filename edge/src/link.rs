@@ -133,7 +133,7 @@ async fn hear_request(worker: Worker, id: SessionId, request: u64, mut receiver:
             RequestEvent::Reset(_) | RequestEvent::Stopped(_) => {
                 worker.state(|state| {
                     state.relay.handle_request_closed(id, request, true, now);
-                    state.end_incoming(id, request);
+                    state.end_incoming(id, request, ResetCode::CANCELLED);
                 });
                 return;
             }
@@ -201,13 +201,7 @@ impl State {
                 request,
                 code,
             } => {
-                if let Some(exchange) = self
-                    .links
-                    .get_mut(session)
-                    .and_then(|link| link.incoming.remove(&request))
-                {
-                    exchange.sender.reset(code);
-                }
+                self.end_incoming(session, request, code);
             }
             Command::Request {
                 session,
@@ -237,11 +231,7 @@ impl State {
                 request,
                 code,
             } => {
-                if let Some(exchange) = self
-                    .links
-                    .get_mut(session)
-                    .and_then(|link| link.forget(request))
-                {
+                if let Some(exchange) = self.take_outgoing(session, request) {
                     exchange.sender.reset(code);
                 }
             }
@@ -253,11 +243,7 @@ impl State {
                 }
             }
             Command::FinishRequest { session, request } => {
-                if let Some(exchange) = self
-                    .links
-                    .get_mut(session)
-                    .and_then(|link| link.forget(request))
-                {
+                if let Some(exchange) = self.take_outgoing(session, request) {
                     exchange.finish();
                 }
             }
@@ -355,12 +341,17 @@ impl State {
         });
     }
 
-    /// Forgets a request of the peer's that it has cancelled.
-    fn end_incoming(&mut self, session: SessionId, request: u64) {
+    /// Forgets a request of the peer's that one side has cancelled.
+    fn end_incoming(&mut self, session: SessionId, request: u64, code: ResetCode) {
         let link = self.links.get_mut(session);
         if let Some(exchange) = link.and_then(|link| link.incoming.remove(&request)) {
-            exchange.sender.reset(ResetCode::CANCELLED);
+            exchange.sender.reset(code);
         }
+    }
+
+    /// Forgets a request of ours.
+    fn take_outgoing(&mut self, session: SessionId, request: OutRequestId) -> Option<Exchange> {
+        self.links.get_mut(session)?.forget(request)
     }
 }
 

@@ -38,8 +38,11 @@ impl State {
         let slices = header.iter().chain(delivery.body.slices());
         match write_now(&mut stream, slices) {
             Err(_) => self.relay.handle_stopped(delivery.stream, Instant::now()),
-            Ok(rest) if rest.is_empty() => self.written(worker, stream, &delivery),
-            Ok(rest) => self.keep(worker, stream, &delivery, rest),
+            Ok(rest) if rest.is_empty() => self.written(stream, &delivery),
+            Ok(rest) => {
+                self.insert(stream, &delivery, rest);
+                self.blocked(worker, delivery.stream);
+            }
         }
     }
 
@@ -57,7 +60,7 @@ impl State {
                 End::More => self.relay.handle_writable(delivery.stream, Instant::now()),
                 _ => {
                     if let Some(sending) = self.sending.remove(delivery.stream) {
-                        self.written(worker, sending.stream, &delivery);
+                        self.written(sending.stream, &delivery);
                     }
                 }
             },
@@ -70,35 +73,15 @@ impl State {
     }
 
     /// Everything of a delivery has been written.
-    fn written(&mut self, worker: &Worker, mut stream: SendStream, delivery: &Delivery) {
-        match delivery.end {
-            End::Finish(timeout) => {
-                // It can only have been stopped: then there is nothing more to end.
-                let _ = stream.finish();
-                if let Some(timeout) = timeout {
-                    tokio::task::spawn_local(reset_unless_acknowledged(stream, timeout));
-                }
-                self.relay.handle_finished(delivery.stream);
-            }
-            End::Open | End::More | End::Reset(_) => {
-                self.insert(stream, delivery, VecDeque::new());
-                if delivery.end == End::More {
-                    self.relay.handle_writable(delivery.stream, Instant::now());
-                }
-            }
+    fn written(&mut self, stream: SendStream, delivery: &Delivery) {
+        if let End::Finish(timeout) = delivery.end {
+            finish(stream, timeout);
+            return self.relay.handle_finished(delivery.stream);
         }
-        let _ = worker;
-    }
-
-    fn keep(
-        &mut self,
-        worker: &Worker,
-        stream: SendStream,
-        delivery: &Delivery,
-        rest: VecDeque<Bytes>,
-    ) {
-        self.insert(stream, delivery, rest);
-        self.blocked(worker, delivery.stream);
+        self.insert(stream, delivery, VecDeque::new());
+        if delivery.end == End::More {
+            self.relay.handle_writable(delivery.stream, Instant::now());
+        }
     }
 
     fn insert(&mut self, stream: SendStream, delivery: &Delivery, rest: VecDeque<Bytes>) {
@@ -144,12 +127,9 @@ impl State {
             }
         }
         if let End::Finish(timeout) = sending.end
-            && let Some(mut sending) = self.sending.remove(id)
+            && let Some(sending) = self.sending.remove(id)
         {
-            let _ = sending.stream.finish();
-            if let Some(timeout) = timeout {
-                tokio::task::spawn_local(reset_unless_acknowledged(sending.stream, timeout));
-            }
+            finish(sending.stream, timeout);
         }
         self.relay.handle_writable(id, Instant::now());
         Poll::Ready(())
@@ -218,6 +198,15 @@ fn write_now<'a>(
         }
     }
     Ok(rest)
+}
+
+/// Ends a stream. With a time it is reset unless the peer has it all by then.
+fn finish(mut stream: SendStream, timeout: Option<Duration>) {
+    // It can only have been stopped: then there is nothing more to end.
+    let _ = stream.finish();
+    if let Some(timeout) = timeout {
+        tokio::task::spawn_local(reset_unless_acknowledged(stream, timeout));
+    }
 }
 
 /// SUBGROUP_DELIVERY_TIMEOUT: what is not acknowledged by then is given up (draft-22 §8).

@@ -107,8 +107,7 @@ fn follow(stage: &mut Stage, length: Option<Duration>, interrupt: &Interrupt) ->
         }
         match stage.supervisor.next_event(Duration::from_millis(200)) {
             Some(Event::Said(who, line)) => figures.heard(who, line),
-            Some(Event::Ended(who)) if stage.is_watcher(&who) => figures.ended(who),
-            Some(Event::Ended(who)) if who == stage::PUBLISHER => figures.ended(who),
+            Some(Event::Ended(who)) if stage::CLIENTS.contains(&who.as_str()) => figures.ended(who),
             Some(Event::Ended(who)) => {
                 bail!(
                     "{who} has ended by itself; see {}",
@@ -117,7 +116,7 @@ fn follow(stage: &mut Stage, length: Option<Duration>, interrupt: &Interrupt) ->
             }
             None => {}
         }
-        if stage.clients().iter().all(|who| figures.has_ended(who)) {
+        if stage::CLIENTS.iter().all(|who| figures.has_ended(who)) {
             return Ok(figures);
         }
         if patience.is_some_and(|at| Instant::now() > at) {

@@ -31,6 +31,9 @@ pub(super) const WATCHERS: [Watcher; 2] = [
     },
 ];
 
+/// The publisher and the watchers.
+pub(super) const CLIENTS: [&str; 3] = [PUBLISHER, WATCHERS[0].name, WATCHERS[1].name];
+
 /// The offices, the origin first.
 pub(super) const OFFICES: [&str; 3] = [ORIGIN, "bangkok", "addis-ababa"];
 
@@ -158,19 +161,10 @@ impl Stage {
 
     /// Ends the publisher, and with it the watchers.
     pub(super) fn stop_clients(&mut self) {
-        for name in self.clients() {
+        for name in CLIENTS {
             // One that has ended already needs no stop.
             let _ = self.supervisor.stop(name);
         }
-    }
-
-    /// The publisher and the watchers.
-    pub(super) fn clients(&self) -> [&'static str; 3] {
-        [PUBLISHER, WATCHERS[0].name, WATCHERS[1].name]
-    }
-
-    pub(super) fn is_watcher(&self, name: &str) -> bool {
-        WATCHERS.iter().any(|watcher| watcher.name == name)
     }
 
     /// What a watcher writes.
