@@ -6,7 +6,7 @@
 use crate::link::Link;
 use crate::sending::Sending;
 use crate::stats::Stats;
-use meridian_relay::{InStreamId, OutStreamId, Outgoing, Relay, SessionId};
+use meridian_relay::{Counters, InStreamId, OutStreamId, Outgoing, Relay, SessionId};
 use meridian_wire::{ResetCode, TerminationCode};
 use slotmap::SecondaryMap;
 use std::cell::RefCell;
@@ -61,6 +61,11 @@ impl Worker {
         }));
         tokio::task::spawn_local(worker.clone().run_clock());
         worker
+    }
+
+    /// What the relay has counted since it started.
+    pub fn counters(&self) -> Counters {
+        self.0.state.borrow().relay.counters().clone()
     }
 
     /// Lets `act` at the relay, then does what the relay asks for.

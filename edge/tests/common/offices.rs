@@ -3,15 +3,15 @@
 use crate::common;
 use meridian_edge::config::Config;
 use meridian_edge::{Worker, clients, neighbours};
+use meridian_relay::Counters;
 use meridian_session::tls::Identity;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// A folder with an authority's certificate, in which offices get theirs.
 pub(crate) struct Authority {
@@ -23,8 +23,18 @@ pub(crate) struct Authority {
 /// next, without a word to its peers.
 pub(crate) struct Office {
     pub(crate) clients: SocketAddr,
+    asks: mpsc::UnboundedSender<oneshot::Sender<Counters>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Office {
+    /// What it has counted so far.
+    pub(crate) async fn counters(&self) -> Counters {
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(answer).expect("the office runs");
+        answered.await.expect("the office runs")
+    }
 }
 
 impl Drop for Office {
@@ -49,7 +59,8 @@ impl Authority {
     /// Starts an office. `neighbours` are lines of its configuration.
     pub(crate) fn start(&self, office: &str, port: u16, neighbours: &str) -> Office {
         let config = self.config(office, port, neighbours);
-        let (ready, is_ready) = mpsc::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (asks, mut asked) = mpsc::unbounded_channel::<oneshot::Sender<Counters>>();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             common::block_on(async move {
@@ -64,13 +75,23 @@ impl Authority {
                 let address = clients::listen(&worker, doors).await.expect("a free port");
                 neighbours::start(&worker, &config).expect("the port is free");
                 ready.send(address).expect("the test waits");
+                let answer = async {
+                    while let Some(ask) = asked.recv().await {
+                        // Who asked may have given up.
+                        let _ = ask.send(worker.counters());
+                    }
+                };
                 // The test dropping its end stops the office too.
-                let _ = stopped.await;
+                tokio::select! {
+                    _ = stopped => {}
+                    () = answer => {}
+                }
             });
         });
         let clients = is_ready.recv().expect("the office starts");
         Office {
             clients,
+            asks,
             stop: Some(stop),
             thread: Some(thread),
         }
