@@ -1,5 +1,6 @@
 //! The data streams of fetches of ours: handed to the relay as they come, and read no further than it has room.
 
+use crate::joined::{self, Joining};
 use crate::receiving::{Chunks, MAX_CHUNK, Read, gather};
 use crate::worker::Worker;
 use bytes::{Bytes, BytesMut};
@@ -22,24 +23,35 @@ pub(crate) fn begin(
     let (worker, session) = (worker.clone(), session.clone());
     tokio::task::spawn_local(async move {
         match enter(&worker, id, first, stream).await {
-            Ok(Some((source, first, stream))) => {
+            Ok(Entered::Fetch(source, first, stream)) => {
                 read(&worker, &session, source, first, stream).await;
             }
-            Ok(None) => {}
+            Ok(Entered::Joined(joining, first, stream)) => {
+                joined::read(&worker, &session, id, joining, first, stream).await;
+            }
+            Ok(Entered::Nowhere) => {}
             Err(error) => session.close(error.code, error.what),
         }
     });
 }
 
-type Entered = (InStreamId, Bytes, RecvStream);
+/// What a stream answers, with what has been read of it.
+enum Entered {
+    /// A fetch of the relay's.
+    Fetch(InStreamId, Bytes, RecvStream),
+    /// A joining fetch.
+    Joined(Joining, Bytes, RecvStream),
+    /// Nothing that anybody waits for.
+    Nowhere,
+}
 
-/// Finds the request that the stream names. `None`: nobody waits for it.
+/// Finds the request that the stream names.
 async fn enter(
     worker: &Worker,
     id: SessionId,
     first: Bytes,
     mut stream: RecvStream,
-) -> Result<Option<Entered>, WireError> {
+) -> Result<Entered, WireError> {
     let mut seen = first;
     let header = loop {
         if let Some((header, _)) = FetchHeader::decode(&seen)? {
@@ -47,21 +59,26 @@ async fn enter(
         }
         // A header cut in two, which is a few bytes long.
         let Ok(Some(more)) = stream.read_chunk(MAX_CHUNK).await else {
-            return Ok(None);
+            return Ok(Entered::Nowhere);
         };
         let mut joined = BytesMut::from(&seen[..]);
         joined.extend_from_slice(&more);
         seen = joined.freeze();
     };
+    let asked = header.request_id;
+    let joined = worker.state(|state| state.links.get_mut(id)?.joining.remove(&asked));
+    if let Some(joining) = joined {
+        return Ok(Entered::Joined(joining, seen, stream));
+    }
     let source = worker.state(|state| {
-        let request = *state.links.get(id)?.fetches.get(&header.request_id)?;
+        let request = *state.links.get(id)?.fetches.get(&asked)?;
         state.relay.accept_fetch_stream(id, request)
     });
     match source {
-        Some(source) => Ok(Some((source, seen, stream))),
+        Some(source) => Ok(Entered::Fetch(source, seen, stream)),
         None => {
             stream.stop(ResetCode::CANCELLED);
-            Ok(None)
+            Ok(Entered::Nowhere)
         }
     }
 }

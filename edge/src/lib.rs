@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clients;
 pub mod config;
 mod fetched;
+mod joined;
 mod link;
 pub mod neighbours;
 mod receiving;

@@ -1,5 +1,6 @@
 //! A session and the relay: requests, data streams and datagrams in; messages out.
 
+use crate::joined::{self, Joining};
 use crate::worker::{State, Worker};
 use meridian_relay::{Command, OutRequestId, Peer, SessionId};
 use meridian_session::session::{
@@ -25,6 +26,8 @@ pub(crate) struct Link {
     outgoing: SecondaryMap<OutRequestId, Exchange>,
     /// Which of ours are fetches, by their ID on the wire: their data streams name it.
     pub(crate) fetches: HashMap<u64, OutRequestId>,
+    /// Joining fetches of ours, by their ID on the wire.
+    pub(crate) joining: HashMap<u64, Joining>,
 }
 
 /// A request stream: how to say something on it, and the task that listens.
@@ -48,6 +51,7 @@ pub async fn serve(worker: Worker, session: Session, peer: Peer) -> SessionError
         incoming: HashMap::new(),
         outgoing: SecondaryMap::new(),
         fetches: HashMap::new(),
+        joining: HashMap::new(),
     };
     let id = worker.state(|state| {
         let id = state.relay.add_session(peer, Instant::now());
@@ -149,11 +153,13 @@ async fn hear_request(worker: Worker, id: SessionId, request: u64, mut receiver:
     }
 }
 
-/// Hands what the peer says on a request of ours to the relay.
+/// Hands what the peer says on a request of ours to the relay. `joins`: its ID on the wire, if a subscription's newest group
+/// has to be fetched.
 async fn hear_response(
     worker: Worker,
     id: SessionId,
     request: OutRequestId,
+    joins: Option<u64>,
     mut receiver: RequestReceiver,
 ) {
     loop {
@@ -163,7 +169,12 @@ async fn hear_response(
         let now = Instant::now();
         let cancelled = match event {
             RequestEvent::Message(message) => {
+                let alias = joined::alias_to_join(&message);
                 worker.relay(|relay| relay.handle_response(id, request, message, now));
+                if let (Some(subscription), Some(alias)) = (joins, alias) {
+                    let fetching = joined::fetch(worker.clone(), id, subscription, alias);
+                    tokio::task::spawn_local(fetching);
+                }
                 continue;
             }
             RequestEvent::Fin => false,
@@ -319,7 +330,8 @@ impl State {
             match opened {
                 Ok(stream) => {
                     let (sender, receiver) = stream.split();
-                    let hear = hear_response(worker.clone(), id, request, receiver);
+                    let joins = (session.draft() == Draft::D18).then_some(sender.id());
+                    let hear = hear_response(worker.clone(), id, request, joins, receiver);
                     let listener = tokio::task::spawn_local(hear).abort_handle();
                     let exchange = Exchange { sender, listener };
                     worker.state(|state| match state.links.get_mut(id) {
@@ -397,7 +409,8 @@ fn with_request_id(mut message: Message, id: u64) -> Message {
     message
 }
 
-/// Draft 18 cannot ask for the newest group's start in a SUBSCRIBE: there a track begins with its next object.
+/// Draft 18 cannot ask for the newest group's start in a SUBSCRIBE: there a track begins with its next object, and what the
+/// group has before it is fetched (see [`joined`]).
 fn in_terms_of(draft: Draft, mut message: Message) -> Message {
     if let (Draft::D18, Message::Subscribe(ask)) = (draft, &mut message) {
         ask.params.location_filter = Some(LocationFilter::NextObject);

@@ -7,8 +7,11 @@ mod offices;
 use bytes::{Bytes, BytesMut};
 use common::*;
 use meridian_session::session::{RequestEvent, RequestStream, Session};
-use meridian_wire::control::{Fetch, FetchOk};
-use meridian_wire::data::{FetchDecoder, FetchEncoder, FetchEvent, FetchHeader, FetchObject};
+use meridian_wire::control::{Fetch, FetchOk, SubscribeOk};
+use meridian_wire::data::{
+    FetchDecoder, FetchEncoder, FetchEvent, FetchHeader, FetchObject, ObjectHeader, ObjectStatus,
+    SubgroupDecoder, SubgroupEvent, SubgroupHeader, SubgroupId,
+};
 use meridian_wire::property::Properties;
 use meridian_wire::{
     Draft, FetchFilter, GroupOrder, Location, LocationFilter, Message, Parameters,
@@ -88,6 +91,131 @@ fn the_past_comes_from_the_parents_cache_and_what_is_older_from_the_publisher() 
         let expected: Vec<_> = (998..=1000).map(|group| (group, group as u8)).collect();
         assert_eq!(objects(stream), expected);
     });
+}
+
+#[test]
+fn on_draft_18_the_group_being_published_is_fetched_and_goes_on_live() {
+    run(async {
+        let (_edge, address) = open_edge().await;
+        let publisher = connect(address, Draft::D18).await;
+        let _announced = announce(&publisher).await;
+        let subscriber = connect(address, Draft::D22).await;
+        let newest = Parameters {
+            location_filter: Some(LocationFilter::Relative { groups_back: 1 }),
+            ..Parameters::default()
+        };
+        let mut asked = subscribe(&subscriber, "audio", newest).await;
+        let incoming = publisher.accept_request().await.expect("the session lives");
+        let ok = SubscribeOk {
+            track_alias: 7,
+            params: Parameters {
+                largest_object: Some(Location::new(5, 1)),
+                ..Parameters::default()
+            },
+            properties: Properties::default(),
+        };
+        let subscribed = incoming.id;
+        let subscription = incoming.stream;
+        let sent = subscription.send(&Message::SubscribeOk(ok));
+        sent.expect("it fits");
+        let alias = expect_subscribe_ok(&mut asked).await.track_alias;
+        let incoming = publisher.accept_request().await.expect("the session lives");
+        let Message::Fetch(joining) = &incoming.message else {
+            panic!("not a FETCH: {:?}", incoming.message);
+        };
+        let of_this_group = FetchFilter::RelativeJoining {
+            request_id: subscribed,
+            groups_back: 0,
+        };
+        assert_eq!(joining.filter, of_this_group);
+        let ok = FetchOk {
+            end_of_track: false,
+            end: Location::new(5, 1),
+            params: Parameters::default(),
+            properties: Properties::default(),
+        };
+        incoming
+            .stream
+            .send(&Message::FetchOk(ok))
+            .expect("it fits");
+        incoming.stream.finish().expect("it is open");
+        send_stream(&publisher, group_on_draft_18(incoming.id)).await;
+        // The fetch ends by the edge, which then has it all; what is live comes after it.
+        let mut fetch = incoming.stream;
+        while !matches!(
+            fetch.recv().await,
+            Ok(RequestEvent::Fin | RequestEvent::Done)
+        ) {}
+        send_stream(&publisher, third_of_group_5(7)).await;
+        let whole = receive_stream(&subscriber).await;
+        let expected = [(0, &b"zero"[..]), (1, b"one"), (2, b"two")]
+            .map(|(object, payload)| (object, Bytes::from_static(payload)));
+        assert_eq!(objects_of_group_5(alias, whole), expected);
+    });
+}
+
+/// Objects 0 and 1 of group 5 on a fetch stream.
+fn group_on_draft_18(request_id: u64) -> Bytes {
+    let mut out = BytesMut::new();
+    FetchHeader { request_id }.encode(&mut out);
+    let mut encoder = FetchEncoder::new(Draft::D18, GroupOrder::Ascending);
+    for (object, payload) in [(0, &b"zero"[..]), (1, b"one")] {
+        let head = FetchObject {
+            group: 5,
+            subgroup: Some(0),
+            object,
+            priority: 160,
+            properties: Bytes::new(),
+            payload_len: payload.len() as u64,
+        };
+        encoder.encode_object(&head, &mut out).expect("in order");
+        out.extend_from_slice(payload);
+    }
+    out.freeze()
+}
+
+/// Object 2 of group 5 on a stream of its own, as a publisher sends to one who begins there.
+fn third_of_group_5(track_alias: u64) -> Bytes {
+    let mut out = BytesMut::new();
+    let header = SubgroupHeader {
+        track_alias,
+        group: 5,
+        subgroup: SubgroupId::Zero,
+        priority: Some(160),
+        has_properties: false,
+        end_of_group: true,
+        first_object: false,
+    };
+    header.encode(&mut out);
+    let object = ObjectHeader {
+        id: 2,
+        properties: Bytes::new(),
+        payload_len: 3,
+        status: ObjectStatus::Normal,
+    };
+    object.encode(None, false, &mut out);
+    out.extend_from_slice(b"two");
+    out.freeze()
+}
+
+fn objects_of_group_5(track_alias: u64, stream: Bytes) -> Vec<(u64, Bytes)> {
+    let mut decoder = SubgroupDecoder::new();
+    decoder.push(stream);
+    let mut found = Vec::new();
+    while let Some(event) = decoder.poll().expect("well-formed") {
+        match event {
+            SubgroupEvent::Header(header) => {
+                assert_eq!((header.track_alias, header.group), (track_alias, 5));
+            }
+            SubgroupEvent::Object {
+                header,
+                wire,
+                head_len,
+            } => found.push((header.id, wire.slice(head_len..))),
+            SubgroupEvent::Payload(_) | SubgroupEvent::ObjectEnd => {}
+        }
+    }
+    found
 }
 
 async fn fetch(session: &Session, from: u64, to: u64) -> RequestStream {

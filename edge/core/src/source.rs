@@ -77,6 +77,18 @@ impl Relay {
         self.forget_stream(stream);
     }
 
+    /// A stream will bring no more, and it is not known whether its subgroup goes on: the subgroup stays open for whoever
+    /// brings its next object.
+    pub fn handle_stream_left(&mut self, stream: InStreamId) {
+        if let Some(Place::Feeding(feed)) = self.in_streams.get(stream).map(|source| &source.place)
+            && let Some(track) = self.tracks.get_mut(feed.track)
+            && let Some(held) = track.cache.subgroup_mut(feed.group, feed.subgroup)
+        {
+            held.sources.retain(|source| *source != stream);
+        }
+        self.forget_stream(stream);
+    }
+
     /// A publisher's stream ended with FIN.
     pub(crate) fn source_ended(
         &mut self,

@@ -1,5 +1,7 @@
 //! Offices joined by mTLS: certificates of one authority, and edges that know each other.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use crate::common;
 use meridian_edge::config::Config;
 use meridian_edge::{Worker, clients, neighbours};

@@ -333,3 +333,31 @@ fn audio_copies_may_come_in_any_order_of_groups() {
     assert_eq!(stage.objects(listener), expected);
     assert_eq!(stage.relay.counters().duplicates, 3);
 }
+
+#[test]
+fn a_stream_that_leaves_its_subgroup_open_is_followed_by_the_one_with_the_next_object() {
+    let mut stage = Stage::new();
+    let publisher = stage.publisher(&video(), priority(160));
+    let viewer = stage.client();
+    stage.subscribe(viewer, 0, &video());
+    stage.commands();
+    let past = stage.open(publisher);
+    let wire = Wire::group(1, 1).object(0, b"0").object(1, b"1").build();
+    stage.feed(past, wire);
+    stage.relay.handle_stream_left(past);
+    stage.settle();
+    stage.wait(5000 * MS);
+    stage.settle();
+    let live = stage.open(publisher);
+    stage.finish(live, Wire::group(1, 1).object(2, b"2").build());
+    stage.settle();
+    let got = stage.got(viewer);
+    assert_eq!(got.len(), 1);
+    let objects = [b"0", b"1", b"2"].map(|payload| payload.to_vec());
+    assert_eq!(
+        got[0].reader.objects,
+        (0..).zip(objects).collect::<Vec<_>>()
+    );
+    assert_eq!(got[0].end, Some(End::Finish(None)));
+    stage.ends_empty(&[publisher, viewer]);
+}
