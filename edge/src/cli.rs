@@ -47,7 +47,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     match &text[digits.len()..] {
         "ms" => Ok(Duration::from_millis(number)),
         "" | "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
         unit => Err(format!("'{unit}' is no unit; use ms, s or m")),
     }
 }

@@ -1,5 +1,6 @@
 //! One office's configuration: a TOML file, read whole and checked before a port is bound.
 
+use crate::access::{self, Keys, KeysError};
 use meridian_relay::Role;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -90,9 +91,12 @@ pub enum NeighbourRole {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
-    /// Everybody may do everything. Without it clients are refused, as no other credentials are configured.
+    /// Everybody may do everything.
     #[serde(default)]
     pub open: bool,
+    /// The public keys that sign tokens: a JSON Web Key Set (RFC 7517) with Ed25519 keys. Without it, and not open, the
+    /// edge lets no client in.
+    pub token_keys: Option<PathBuf>,
 }
 
 /// Limits. What is absent keeps its default.
@@ -229,7 +233,26 @@ impl Config {
                 return wrong(&needle, format!("{needle}: no such file"));
             }
         }
+        if self.access.open && self.access.token_keys.is_some() {
+            return wrong("token_keys", "an open edge asks for no tokens".into());
+        }
+        if let Err((path, error)) = self.access() {
+            let needle = path.display().to_string();
+            return wrong(&needle, format!("{needle}: {error}"));
+        }
         Ok(())
+    }
+
+    /// Who may do what. An error names the file it is about.
+    pub fn access(&self) -> Result<access::Access, (&Path, KeysError)> {
+        match &self.access.token_keys {
+            None if self.access.open => Ok(access::Access::Open),
+            None => Ok(access::Access::Closed),
+            Some(path) => match Keys::load(path) {
+                Ok(keys) => Ok(access::Access::Tokens(keys)),
+                Err(error) => Err((path, error)),
+            },
+        }
     }
 
     fn files(&self) -> Vec<&PathBuf> {
@@ -237,6 +260,7 @@ impl Config {
         if let Some(tls) = &self.neighbour_tls {
             files.extend([&tls.ca, &tls.certificate, &tls.key]);
         }
+        files.extend(&self.access.token_keys);
         files
     }
 
@@ -265,10 +289,13 @@ impl Config {
                 None => text += ", dials in",
             }
         }
-        text + if self.access.open {
-            "\n  open to everybody"
-        } else {
-            "\n  closed to clients"
+        text + match &self.access {
+            Access { open: true, .. } => "\n  open to everybody",
+            Access {
+                token_keys: Some(_),
+                ..
+            } => "\n  open to who has a token",
+            _ => "\n  closed to clients",
         }
     }
 }
@@ -356,6 +383,16 @@ open = true
                 .1
                 .contains("ports of their own")
         );
+    }
+
+    #[test]
+    fn token_keys_that_are_none_are_refused_with_their_line() {
+        let (line, what) = fails("open = true", "token_keys = \"./Cargo.toml\"");
+        assert_eq!(line, 18);
+        assert!(what.contains("not a JSON Web Key Set"), "{what}");
+        let (line, what) = fails("open = true", "open = true\ntoken_keys = \"Cargo.toml\"");
+        assert_eq!(line, 19);
+        assert!(what.contains("asks for no tokens"), "{what}");
     }
 
     #[test]

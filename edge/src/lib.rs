@@ -1,9 +1,12 @@
 //! The relay process: sockets, tasks, configuration, measurements. What a relay decides is in `meridian-relay`.
 
+pub mod access;
 pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod entries;
 mod fetched;
+mod gate;
 mod joined;
 mod link;
 pub mod neighbours;
@@ -15,5 +18,4 @@ mod stats;
 mod web_socket;
 mod worker;
 
-pub use link::serve;
 pub use worker::Worker;

@@ -1,13 +1,16 @@
 //! A session and the relay: requests, data streams and datagrams in; messages out.
 
+use crate::access::TokenError;
+use crate::gate::Gate;
 use crate::joined::{self, Joining};
 use crate::worker::{State, Worker};
 use meridian_relay::{Command, OutRequestId, Peer, SessionId};
 use meridian_session::session::{
-    IncomingRequest, RequestEvent, RequestReceiver, RequestSender, SendError, Session, SessionError,
+    IncomingRequest, RequestEvent, RequestReceiver, RequestSender, RequestStream, SendError,
+    Session, SessionError,
 };
 use meridian_session::transport::SendStream;
-use meridian_wire::control::Goaway;
+use meridian_wire::control::{Goaway, RequestError};
 use meridian_wire::{Draft, LocationFilter, Message, ResetCode};
 use slotmap::SecondaryMap;
 use std::collections::HashMap;
@@ -42,8 +45,13 @@ impl Drop for Exchange {
     }
 }
 
-/// Serves a session until it ends. The error tells why it did.
-pub async fn serve(worker: Worker, session: Session, peer: Peer) -> SessionError {
+/// Serves a session until it ends. The error tells why it did. Clients have a gate.
+pub(crate) async fn serve(
+    worker: Worker,
+    session: Session,
+    peer: Peer,
+    gate: Option<Gate>,
+) -> SessionError {
     let link = Link {
         session: session.clone(),
         spare: None,
@@ -63,10 +71,11 @@ pub async fn serve(worker: Worker, session: Session, peer: Peer) -> SessionError
         id,
     };
     tokio::select! {
-        error = take_requests(&worker, &session, id) => error,
+        error = take_requests(&worker, &session, id, gate.as_ref()) => error,
         error = crate::receiving::take_data(&worker, &session, id) => error,
         error = crate::receiving::take_datagrams(&worker, &session, id) => error,
         error = hear_goaway(&worker, &session, id) => error,
+        error = hold_to_time(&session, gate.as_ref()) => error,
         error = session.closed() => error,
     }
 }
@@ -76,6 +85,16 @@ async fn hear_goaway(worker: &Worker, session: &Session, id: SessionId) -> Sessi
     let mut goaway = session.goaway();
     if goaway.wait_for(Option::is_some).await.is_ok() {
         worker.relay(|relay| relay.handle_goaway(id, Instant::now()));
+    }
+    session.closed().await
+}
+
+/// Ends the session of a client whose token's time is over.
+async fn hold_to_time(session: &Session, gate: Option<&Gate>) -> SessionError {
+    if let Some(gate) = gate {
+        gate.expired().await;
+        let why = TokenError::Expired;
+        session.close(why.termination(), why.reason());
     }
     session.closed().await
 }
@@ -96,17 +115,32 @@ impl Drop for Ends {
     }
 }
 
-async fn take_requests(worker: &Worker, session: &Session, id: SessionId) -> SessionError {
+async fn take_requests(
+    worker: &Worker,
+    session: &Session,
+    id: SessionId,
+    gate: Option<&Gate>,
+) -> SessionError {
     loop {
         let IncomingRequest {
             id: request,
-            message,
+            mut message,
             stream,
             ..
         } = match session.accept_request().await {
             Ok(incoming) => incoming,
             Err(error) => return error,
         };
+        if let Some(gate) = gate {
+            match gate.of_request(&mut message) {
+                Ok(None) => {}
+                Ok(Some(more)) => worker.relay(|relay| relay.permit(id, more)),
+                Err(error) => {
+                    refuse(&stream, error);
+                    continue;
+                }
+            }
+        }
         let (sender, receiver) = stream.split();
         let listener =
             tokio::task::spawn_local(hear_request(worker.clone(), id, request, receiver))
@@ -117,6 +151,19 @@ async fn take_requests(worker: &Worker, session: &Session, id: SessionId) -> Ses
                 state.relay.handle_request(id, message, Instant::now());
             }
         });
+    }
+}
+
+fn refuse(stream: &RequestStream, error: TokenError) {
+    let answer = RequestError {
+        code: error.request_error(),
+        retry_interval: 0,
+        reason: error.reason().to_owned(),
+        redirect: None,
+    };
+    let sent = stream.send(&Message::RequestError(answer));
+    if let Err(error) = sent.and_then(|()| stream.finish()) {
+        tracing::debug!(%error, "a request was not refused");
     }
 }
 

@@ -184,7 +184,7 @@ async fn serve(worker: &Worker, session: Session, neighbour: &Neighbour) {
         ..Peer::new(role, Permissions::default())
     };
     tokio::select! {
-        error = link::serve(worker.clone(), session.clone(), peer) => {
+        error = link::serve(worker.clone(), session.clone(), peer, None) => {
             tracing::warn!(office, %error, "neighbour lost");
         }
         () = silence(&connection) => {

@@ -15,6 +15,7 @@ pub(crate) async fn print_every(worker: Worker, office: String, period: Duration
 }
 
 fn line(worker: &Worker, office: &str) -> serde_json::Value {
+    let entries = worker.entries().report();
     worker.state(|state| {
         let counters = state.relay.counters();
         let drops: serde_json::Map<_, _> = DropReason::ALL
@@ -41,6 +42,7 @@ fn line(worker: &Worker, office: &str) -> serde_json::Value {
             "root_path": state.relay.root_path(),
             "looped_parents": counters.looped_parents,
             "drops": drops,
+            "entries": entries,
             "sessions": sessions,
             "tracks": tracks,
             "upstreams": upstreams,

@@ -1,12 +1,13 @@
 //! Start-up, in order: read the configuration, bind, run, drain.
 
+use crate::access::Access;
 use crate::cli::Cli;
 use crate::clients::{self, Doors};
 use crate::config::{Config, ConfigError};
 use crate::neighbours;
 use crate::report;
 use crate::worker::Worker;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use meridian_session::tls::{self, Identity};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -74,7 +75,7 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
             let doors = Doors {
                 address,
                 identity,
-                open: true,
+                access: Access::Open,
                 max_clients: clients::MAX_CLIENTS,
             };
             let address = clients::listen(&worker, doors).await?;
@@ -83,12 +84,14 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
             office = "dev".to_owned();
         }
         Plan::Office(config) => {
+            let access = config.access();
+            let access = access.map_err(|(path, error)| anyhow!("{}: {error}", path.display()))?;
             let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
             worker = Worker::start(config.relay());
             let doors = Doors {
                 address: config.listen.clients,
                 identity,
-                open: config.access.open,
+                access,
                 max_clients: config.limits.clients.unwrap_or(clients::MAX_CLIENTS),
             };
             let address = clients::listen(&worker, doors).await?;

@@ -1,8 +1,9 @@
 //! The door for networks that block UDP: qmux over secure WebSocket (R6).
 
 use crate::clients::{Count, Entrance};
+use crate::entries::Entry;
 use meridian_session::tls::{self, Identity};
-use meridian_session::transport::{Connection, WebSocketSettings, accept_web_socket};
+use meridian_session::transport::{Connection, UpgradeError, WebSocketSettings, accept_web_socket};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ async fn take_connections(entrance: Entrance, listener: TcpListener, acceptor: T
             Ok((stream, remote)) if entrance.handshakes.get() < MAX_HANDSHAKES => {
                 tokio::task::spawn_local(enter(entrance.clone(), acceptor.clone(), stream, remote));
             }
-            Ok(_) => {}
+            Ok(_) => entrance.entries.count(Entry::Busy),
             // Out of file descriptors, most likely: the next try waits until some have been closed.
             Err(error) => {
                 tracing::warn!(%error, "a TCP connection was not accepted");
@@ -56,7 +57,17 @@ async fn enter(entrance: Entrance, acceptor: TlsAcceptor, stream: TcpStream, rem
             drop(handshake);
             entrance.admit(connection).await;
         }
-        Ok(Err(error)) => tracing::debug!(%error, "a WebSocket did not come about"),
-        Err(_) => tracing::debug!("a WebSocket handshake took too long"),
+        Ok(Err(error)) => {
+            let entry = match error.downcast_ref() {
+                Some(UpgradeError::NoDraft) => Entry::UnknownProtocol,
+                _ => Entry::HandshakeFailed,
+            };
+            entrance.entries.count(entry);
+            tracing::debug!(%error, "a WebSocket did not come about");
+        }
+        Err(_) => {
+            entrance.entries.count(Entry::HandshakeTimeout);
+            tracing::debug!("a WebSocket handshake took too long");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Everything that touches the relay goes through [`Worker::relay`]: it runs one `handle_*` and then carries out what the
 //! relay asks for until it asks for nothing more.
 
+use crate::entries::Entries;
 use crate::link::Link;
 use crate::sending::Sending;
 use crate::stats::Stats;
@@ -11,6 +12,7 @@ use meridian_wire::{ResetCode, TerminationCode};
 use slotmap::SecondaryMap;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
@@ -25,6 +27,7 @@ pub struct Worker(Rc<Shared>);
 
 struct Shared {
     state: RefCell<State>,
+    entries: Arc<Entries>,
     /// The relay's next deadline has moved forward.
     sooner: Notify,
 }
@@ -57,6 +60,7 @@ impl Worker {
                 stats: Stats::default(),
                 armed: None,
             }),
+            entries: Arc::default(),
             sooner: Notify::new(),
         }));
         tokio::task::spawn_local(worker.clone().run_clock());
@@ -66,6 +70,11 @@ impl Worker {
     /// What the relay has counted since it started.
     pub fn counters(&self) -> Counters {
         self.0.state.borrow().relay.counters().clone()
+    }
+
+    /// How clients fared at the doors.
+    pub fn entries(&self) -> Arc<Entries> {
+        self.0.entries.clone()
     }
 
     /// Lets `act` at the relay, then does what the relay asks for.

@@ -10,7 +10,7 @@ use crate::id::{
 use crate::namespace::Namespaces;
 use crate::root_path::RootPath;
 use crate::serving::Serving;
-use crate::session::{Asked, Peer, Role, Session};
+use crate::session::{Asked, Peer, Permissions, Role, Session};
 use crate::source::InStream;
 use crate::subscription::{OutStream, Subscription};
 use crate::timer::{Timer, Timers};
@@ -107,6 +107,13 @@ impl Relay {
             self.rewatch();
         }
         id
+    }
+
+    /// A peer has shown that it may do more.
+    pub fn permit(&mut self, session: SessionId, more: Permissions) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.permissions.widen(more);
+        }
     }
 
     /// A session is gone, with everything that hung on it.

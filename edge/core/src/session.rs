@@ -42,6 +42,20 @@ pub struct Permissions {
 }
 
 impl Permissions {
+    /// Nothing.
+    pub fn none() -> Permissions {
+        Permissions {
+            publish: Some(Vec::new()),
+            subscribe: Some(Vec::new()),
+        }
+    }
+
+    /// Adds what `more` allows.
+    pub fn widen(&mut self, more: Permissions) {
+        widen(&mut self.publish, more.publish);
+        widen(&mut self.subscribe, more.subscribe);
+    }
+
     /// Whether tracks of `namespace`, or the namespace itself, may be published.
     pub fn may_publish(&self, namespace: &Namespace) -> bool {
         covers(self.publish.as_deref(), namespace)
@@ -51,6 +65,19 @@ impl Permissions {
     pub fn may_subscribe(&self, namespace: &Namespace) -> bool {
         covers(self.subscribe.as_deref(), namespace)
     }
+}
+
+fn widen(prefixes: &mut Option<Vec<Namespace>>, more: Option<Vec<Namespace>>) {
+    let (Some(have), Some(more)) = (prefixes.as_mut(), more) else {
+        *prefixes = None;
+        return;
+    };
+    // A token that is sent again adds nothing.
+    let new: Vec<_> = more
+        .into_iter()
+        .filter(|prefix| !have.contains(prefix))
+        .collect();
+    have.extend(new);
 }
 
 fn covers(prefixes: Option<&[Namespace]>, namespace: &Namespace) -> bool {

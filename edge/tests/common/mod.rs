@@ -4,9 +4,12 @@
 
 use bytes::{Bytes, BytesMut};
 use meridian_edge::Worker;
+use meridian_edge::access::Access;
 use meridian_edge::clients::{self, Doors};
 use meridian_session::endpoint::QuicSettings;
-use meridian_session::session::{DataStream, Options, RequestEvent, RequestStream, Session};
+use meridian_session::session::{
+    DataStream, Options, RequestEvent, RequestStream, Session, SessionError,
+};
 use meridian_session::tls::{self, Identity, Trust};
 use meridian_session::transport::Incoming;
 use meridian_wire::control::{NamespaceRequest, Subscribe, SubscribeOk};
@@ -35,12 +38,17 @@ pub(crate) fn block_on<R>(future: impl Future<Output = R>) -> R {
 
 /// An edge with open doors on a port the system chose.
 pub(crate) async fn open_edge() -> (Worker, SocketAddr) {
+    edge(Access::Open, 100).await
+}
+
+/// An edge on a port the system chose.
+pub(crate) async fn edge(access: Access, max_clients: usize) -> (Worker, SocketAddr) {
     let worker = Worker::start(meridian_relay::Config::default());
     let doors = Doors {
         address: "127.0.0.1:0".parse().expect("an address"),
         identity: Identity::ephemeral().expect("a certificate"),
-        open: true,
-        max_clients: 100,
+        access,
+        max_clients,
     };
     let address = clients::listen(&worker, doors)
         .await
@@ -50,6 +58,16 @@ pub(crate) async fn open_edge() -> (Worker, SocketAddr) {
 
 /// A session over raw QUIC.
 pub(crate) async fn connect(edge: SocketAddr, draft: Draft) -> Session {
+    let connected = connect_with(edge, draft, Options::default()).await;
+    connected.expect("SETUP succeeds")
+}
+
+/// The same, saying what `options` have to say.
+pub(crate) async fn connect_with(
+    edge: SocketAddr,
+    draft: Draft,
+    options: Options,
+) -> Result<Session, SessionError> {
     let settings = QuicSettings::client_side();
     let endpoint = settings
         .endpoint("127.0.0.1:0".parse().expect("an address"), None)
@@ -65,9 +83,7 @@ pub(crate) async fn connect(edge: SocketAddr, draft: Draft) -> Session {
         .await
         .expect("the draft was agreed on");
     let connection = incoming.accept().await.expect("raw QUIC needs no more");
-    Session::connect(connection, Options::default())
-        .await
-        .expect("SETUP succeeds")
+    Session::connect(connection, options).await
 }
 
 pub(crate) fn track(name: &str) -> FullTrackName {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use crate::common;
+use meridian_edge::access::Access;
 use meridian_edge::config::Config;
 use meridian_edge::{Worker, clients, neighbours};
 use meridian_relay::Counters;
@@ -71,7 +72,7 @@ impl Authority {
                 let doors = clients::Doors {
                     address: config.listen.clients,
                     identity: Identity::load(&tls.certificate, &tls.key).expect("just made"),
-                    open: true,
+                    access: Access::Open,
                     max_clients: 100,
                 };
                 let address = clients::listen(&worker, doors).await.expect("a free port");

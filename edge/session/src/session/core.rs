@@ -13,7 +13,6 @@ use super::tokens::TokenCache;
 use crate::transport::{Connection, SendStream};
 use bytes::{Bytes, BytesMut};
 use meridian_wire::control::Goaway;
-use meridian_wire::param::AuthorizationToken;
 use meridian_wire::setup::SetupOptions;
 use meridian_wire::{Draft, EncodeError, Message, TerminationCode};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -167,7 +166,7 @@ impl Core {
         if let Some(id) = request_id(message) {
             lock(&self.peer_ids).take(id)?;
         }
-        match authorization_tokens(message) {
+        match message.authorization_tokens() {
             Some(tokens) if !tokens.is_empty() => lock(&self.tokens).resolve(tokens),
             _ => Ok(()),
         }
@@ -196,20 +195,6 @@ fn request_id(message: &Message) -> Option<u64> {
         Message::RequestUpdate(update) => Some(update.request_id),
         other => super::exchange::Opener::of(other).map(|(_, id)| id),
     }
-}
-
-fn authorization_tokens(message: &mut Message) -> Option<&mut Vec<AuthorizationToken>> {
-    let params = match message {
-        Message::Subscribe(request) | Message::TrackStatus(request) => &mut request.params,
-        Message::Publish(request) => &mut request.params,
-        Message::Fetch(request) => &mut request.params,
-        Message::RequestUpdate(request) => &mut request.params,
-        Message::PublishNamespace(request)
-        | Message::SubscribeNamespace(request)
-        | Message::SubscribeTracks(request) => &mut request.params,
-        _ => return None,
-    };
-    Some(&mut params.authorization_tokens)
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

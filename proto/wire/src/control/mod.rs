@@ -22,7 +22,7 @@ pub use subscribe::{Subscribe, SubscribeOk};
 
 use crate::limits::MAX_MESSAGE_BODY;
 use crate::name::{FullTrackName, Namespace};
-use crate::param::Parameters;
+use crate::param::{AuthorizationToken, Parameters};
 use crate::property::Properties;
 use crate::reader::Reader;
 use crate::setup::SetupOptions;
@@ -73,6 +73,21 @@ pub enum Message {
 }
 
 impl Message {
+    /// The authorization tokens, if the message may carry any (draft-22 §9.20.1).
+    pub fn authorization_tokens(&mut self) -> Option<&mut Vec<AuthorizationToken>> {
+        let params = match self {
+            Message::Subscribe(request) | Message::TrackStatus(request) => &mut request.params,
+            Message::Publish(request) => &mut request.params,
+            Message::Fetch(request) => &mut request.params,
+            Message::RequestUpdate(request) => &mut request.params,
+            Message::PublishNamespace(request)
+            | Message::SubscribeNamespace(request)
+            | Message::SubscribeTracks(request) => &mut request.params,
+            _ => return None,
+        };
+        Some(&mut params.authorization_tokens)
+    }
+
     /// What it is.
     pub fn kind(&self) -> MessageKind {
         match self {
