@@ -17,9 +17,9 @@ use meridian_wire::property::Properties;
 use meridian_wire::{FullTrackName, Namespace, Parameters};
 use std::time::Instant;
 
-/// First field of the namespace of what neighbours say of themselves: `(.meridian, neighbour, <office>)`.
-pub(crate) const RESERVED: &[u8] = b".meridian";
-const NEIGHBOUR: &[u8] = b"neighbour";
+/// First field of the namespace of what edges say of themselves to each other: `(meridian-edge, <office>)`. Not with a
+/// leading period: such names are the protocol's (draft-22 §6.4).
+pub(crate) const EDGES: &[u8] = b"meridian-edge";
 const NAME: &[u8] = b"root-path";
 /// What the track is called in the session with ourselves.
 const ALIAS: u64 = 0;
@@ -82,7 +82,7 @@ impl Relay {
     /// Whether a track is somebody's path: it is asked for nowhere but there.
     pub(crate) fn is_path(&self, track: TrackId) -> bool {
         let first = self.tracks[track].name.namespace.0.first();
-        first.is_some_and(|field| &field[..] == RESERVED)
+        first.is_some_and(|field| &field[..] == EDGES)
     }
 
     /// A parent is gone, and its path with it.
@@ -258,7 +258,7 @@ impl Relay {
 }
 
 fn namespace_of(office: &str) -> Option<Namespace> {
-    let fields = [RESERVED, NEIGHBOUR, office.as_bytes()];
+    let fields = [EDGES, office.as_bytes()];
     Namespace::new(fields.map(Bytes::copy_from_slice)).ok()
 }
 

@@ -78,12 +78,12 @@ impl Relay {
         true
     }
 
-    /// Session-level and undefined names belong to nobody here and are never passed on (draft-22 §6.5); what neighbours
-    /// say of themselves is for neighbours.
+    /// Session-level and undefined names belong to nobody here and are never passed on (draft-22 §6.5); what edges say
+    /// of themselves is for edges.
     fn is_open_to(&self, session: SessionId, namespace: &Namespace) -> bool {
         match namespace.0.first().map(|field| &field[..]) {
             Some(b"." | b".session") => false,
-            Some(crate::root_path::RESERVED) => {
+            Some(crate::root_path::EDGES) => {
                 let is_ours = self.is_own_path(namespace);
                 is_ours && self.role(session).is_some_and(|role| role != Role::Client)
             }

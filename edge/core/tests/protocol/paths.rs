@@ -22,7 +22,7 @@ fn neighbour(hall: &mut Hall, role: Role, office: &str) -> SessionId {
 }
 
 fn path_of(office: &str) -> FullTrackName {
-    let fields = [".meridian", "neighbour", office];
+    let fields = ["meridian-edge", office];
     let fields = fields.map(|field| Bytes::copy_from_slice(field.as_bytes()));
     let namespace = Namespace::new(fields).expect("short fields");
     FullTrackName::new(namespace, Bytes::from_static(b"root-path")).expect("a short name")

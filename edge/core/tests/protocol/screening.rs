@@ -24,7 +24,7 @@ fn reserved_names_belong_to_nobody_here_and_go_nowhere() {
     let mut hall = Hall::new();
     hall.session(Role::Parent);
     let viewer = hall.client();
-    for (id, first) in [(0, ".session"), (2, "."), (4, ".meridian")] {
+    for (id, first) in [(0, ".session"), (2, "."), (4, "meridian-edge")] {
         let namespace = Namespace::new([Bytes::copy_from_slice(first.as_bytes())]);
         let namespace = namespace.expect("a short field");
         let track = FullTrackName::new(namespace.clone(), Bytes::from_static(b"x"));
