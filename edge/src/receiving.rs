@@ -1,6 +1,6 @@
 //! Data from publishers: streams and datagrams, handed to the relay as soon as they are there.
 
-use crate::worker::Worker;
+use crate::worker::{State, Worker};
 use bytes::Bytes;
 use meridian_relay::{InStreamId, SessionId};
 use meridian_session::session::{DataStream, Session, SessionError};
@@ -40,10 +40,8 @@ pub(crate) async fn take_datagrams(
         match session.accept_datagram().await {
             Ok(object) => {
                 let now = Instant::now();
-                worker.state(|state| {
-                    state.relay.handle_datagram(id, object, now);
-                    state.stats.passed_on(now);
-                });
+                worker.relay(|relay| relay.handle_datagram(id, object, now));
+                worker.look(|state| state.stats.passed_on(now));
             }
             Err(error) => return error,
         }
@@ -52,32 +50,52 @@ pub(crate) async fn take_datagrams(
 
 /// A stream that is there as a whole, as with audio, is done with here; a longer one gets a task.
 fn begin(worker: &Worker, session: &Session, id: SessionId, first: Bytes, mut stream: RecvStream) {
-    let now = Instant::now();
-    let Some(source) = worker.relay(|relay| relay.accept_stream(id)) else {
-        return;
-    };
+    let since = Instant::now();
     let mut chunks = Chunks::new();
     chunks.push(first);
-    let more = gather(&mut stream, &mut chunks);
-    if !hand_over(worker, session, source, &chunks, more, now) {
-        return;
-    }
-    let (stop, stopped) = oneshot::channel();
-    worker.state(|state| state.reading.insert(source, stop));
-    let (worker, session) = (worker.clone(), session.clone());
-    tokio::task::spawn_local(async move {
-        tokio::select! {
-            () = read_on(&worker, &session, source, &mut stream) => {}
-            Ok(code) = stopped => stream.stop(code),
+    let after = gather(&mut stream, &mut chunks);
+    let rest = matches!(after, Read::More).then(oneshot::channel);
+    let (stop, stopped) = rest.unzip();
+    let begun = worker.state(|state| {
+        let source = state.relay.accept_stream(id)?;
+        if let Some(stop) = stop {
+            state.reading.insert(source, stop);
         }
-        worker.state(|state| state.reading.remove(source));
+        Some((source, state.take_in(source, &chunks, &after, since)))
     });
+    let Some((source, taken)) = begun else {
+        return;
+    };
+    settle(worker, session, taken, since);
+    if let Some(stopped) = stopped {
+        tokio::task::spawn_local(read(
+            worker.clone(),
+            session.clone(),
+            source,
+            stream,
+            stopped,
+        ));
+    }
+}
+
+async fn read(
+    worker: Worker,
+    session: Session,
+    source: InStreamId,
+    mut stream: RecvStream,
+    stopped: oneshot::Receiver<ResetCode>,
+) {
+    tokio::select! {
+        () = read_on(&worker, &session, source, &mut stream) => {}
+        Ok(code) = stopped => stream.stop(code),
+    }
+    worker.look(|state| state.reading.remove(source));
 }
 
 async fn read_on(worker: &Worker, session: &Session, source: InStreamId, stream: &mut RecvStream) {
     loop {
         let mut chunks = Chunks::new();
-        let more = match stream.read_chunk(MAX_CHUNK).await {
+        let after = match stream.read_chunk(MAX_CHUNK).await {
             Ok(Some(chunk)) => {
                 chunks.push(chunk);
                 gather(stream, &mut chunks)
@@ -86,7 +104,9 @@ async fn read_on(worker: &Worker, session: &Session, source: InStreamId, stream:
             Err(StreamError::Reset(code)) => Read::Reset(code),
             Err(_) => Read::Reset(ResetCode::SESSION_CLOSED),
         };
-        if !hand_over(worker, session, source, &chunks, more, Instant::now()) {
+        let since = Instant::now();
+        let taken = worker.state(|state| state.take_in(source, &chunks, &after, since));
+        if !settle(worker, session, taken, since) || !matches!(after, Read::More) {
             return;
         }
     }
@@ -113,34 +133,41 @@ pub(crate) fn gather(stream: &mut RecvStream, chunks: &mut Chunks) -> Read {
     Read::More
 }
 
-/// Gives the relay what was read. Whether the stream is to be read on.
-fn hand_over(
-    worker: &Worker,
-    session: &Session,
-    source: InStreamId,
-    chunks: &[Bytes],
-    after: Read,
-    since: Instant,
-) -> bool {
-    let result: Result<(), WireError> = worker.state(|state| {
+impl State {
+    /// Gives the relay what was read.
+    fn take_in(
+        &mut self,
+        source: InStreamId,
+        chunks: &[Bytes],
+        after: &Read,
+        now: Instant,
+    ) -> Result<(), WireError> {
         let end = matches!(after, Read::Fin);
         if !chunks.is_empty() || end {
-            state.relay.handle_stream(source, chunks, end, since)?;
+            self.relay.handle_stream(source, chunks, end, now)?;
         }
         if let Read::Reset(code) = after {
-            state.relay.handle_stream_reset(source, code, since);
+            self.relay.handle_stream_reset(source, *code, now);
         }
         Ok(())
-    });
-    worker.state(|state| {
+    }
+}
+
+/// Measures what has just been passed on, or closes the session of who broke the protocol. Whether that is fine.
+fn settle(
+    worker: &Worker,
+    session: &Session,
+    taken: Result<(), WireError>,
+    since: Instant,
+) -> bool {
+    worker.look(|state| {
         state.stats.passed_on(since);
         if let Some(properties) = state.relay.take_arrival() {
             state.stats.arrived(&properties);
         }
     });
-    if let Err(error) = result {
+    if let Err(error) = &taken {
         session.close(error.code, error.what);
-        return false;
     }
-    matches!(after, Read::More)
+    taken.is_ok()
 }

@@ -95,6 +95,11 @@ impl Worker {
         result
     }
 
+    /// What the worker holds, for what makes the relay want nothing.
+    pub(crate) fn look<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        act(&mut self.0.state.borrow_mut())
+    }
+
     /// Tells every peer to leave, and gives it time to; then closes what is left, and waits until what they still had to
     /// say has left, or the time is up.
     pub(crate) async fn drain_sessions(&self) {
