@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use meridian_session::session::RequestEvent;
+use meridian_session::session::{Options, RequestEvent};
 use meridian_wire::{Draft, Message, Parameters, RequestErrorCode};
 
 fn audio_crosses(draft: Draft) {
@@ -74,4 +74,11 @@ fn a_subscriber_that_asked_to_wait_is_served_when_the_publisher_comes() {
             audio(ok.track_alias, 1, b"hello")
         );
     });
+}
+
+#[test]
+fn sessions_offer_as_many_filter_ranges_as_the_relay_takes() {
+    let offered = Options::default().setup.max_filter_ranges;
+    let taken = meridian_relay::Config::default().max_filter_ranges;
+    assert_eq!(offered, Some(taken as u64));
 }
