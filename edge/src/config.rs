@@ -164,23 +164,31 @@ impl Config {
 
     /// What the types do not say. An error names a piece of the text that is on the line to mend.
     fn check(&self) -> Result<(), (String, String)> {
-        let wrong = |needle: &str, what: String| Err((needle.to_owned(), what));
+        self.check_listening()?;
+        for n in 0..self.neighbours.len() {
+            self.check_neighbour(n)?;
+        }
+        let is_parent = |other: &&Neighbour| other.role == NeighbourRole::Parent;
+        if self.neighbours.iter().filter(is_parent).count() > 1 {
+            return wrong("parent", "there is one parent; a second is a backup-parent");
+        }
+        self.check_files()
+    }
+
+    fn check_listening(&self) -> Result<(), (String, String)> {
         if !is_office_id(&self.office) {
             return wrong(
                 "office",
-                "an office id has lower-case letters, digits and hyphens".into(),
+                "an office id has lower-case letters, digits and hyphens",
             );
         }
         if !self.neighbours.is_empty() && self.neighbour_tls.is_none() {
-            return wrong(
-                "[[neighbour]]",
-                "neighbours need a [neighbour_tls] section".into(),
-            );
+            return wrong("[[neighbour]]", "neighbours need a [neighbour_tls] section");
         }
         if self.listen.neighbours.is_some() && self.neighbour_tls.is_none() {
             return wrong(
                 "neighbours",
-                "listening for neighbours needs a [neighbour_tls] section".into(),
+                "listening for neighbours needs a [neighbour_tls] section",
             );
         }
         if self
@@ -190,43 +198,35 @@ impl Config {
         {
             return wrong(
                 "neighbours",
-                "clients and neighbours need ports of their own".into(),
+                "clients and neighbours need ports of their own",
             );
         }
-        for (n, neighbour) in self.neighbours.iter().enumerate() {
-            let office = format!("\"{}\"", neighbour.office);
-            if neighbour.office == self.office {
-                return wrong(&office, "an office is not its own neighbour".into());
-            }
-            if self.neighbours[..n]
-                .iter()
-                .any(|other| other.office == neighbour.office)
-            {
-                return wrong(&office, format!("{} is listed twice", neighbour.office));
-            }
-            let dials = neighbour.address.is_some();
-            match neighbour.role {
-                NeighbourRole::Child if dials => {
-                    return wrong(&office, "a child dials in: it has no address here".into());
-                }
-                NeighbourRole::Parent | NeighbourRole::BackupParent if !dials => {
-                    return wrong(&office, "a parent is dialled: it needs an address".into());
-                }
-                _ => {}
-            }
+        Ok(())
+    }
+
+    fn check_neighbour(&self, n: usize) -> Result<(), (String, String)> {
+        let neighbour = &self.neighbours[n];
+        let office = format!("\"{}\"", neighbour.office);
+        if neighbour.office == self.office {
+            return wrong(&office, "an office is not its own neighbour");
         }
-        let parents = |role| {
-            self.neighbours
-                .iter()
-                .filter(|other| other.role == role)
-                .count()
-        };
-        if parents(NeighbourRole::Parent) > 1 {
-            return wrong(
-                "parent",
-                "there is one parent; a second is a backup-parent".into(),
-            );
+        let mut before = self.neighbours[..n].iter();
+        if before.any(|other| other.office == neighbour.office) {
+            return wrong(&office, format!("{} is listed twice", neighbour.office));
         }
+        let dials = neighbour.address.is_some();
+        match neighbour.role {
+            NeighbourRole::Child if dials => {
+                wrong(&office, "a child dials in: it has no address here")
+            }
+            NeighbourRole::Parent | NeighbourRole::BackupParent if !dials => {
+                wrong(&office, "a parent is dialled: it needs an address")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_files(&self) -> Result<(), (String, String)> {
         for path in self.files() {
             if !path.is_file() {
                 let needle = path.display().to_string();
@@ -234,7 +234,7 @@ impl Config {
             }
         }
         if self.access.open && self.access.token_keys.is_some() {
-            return wrong("token_keys", "an open edge asks for no tokens".into());
+            return wrong("token_keys", "an open edge asks for no tokens");
         }
         if let Err((path, error)) = self.access() {
             let needle = path.display().to_string();
@@ -310,6 +310,11 @@ impl NeighbourRole {
             NeighbourRole::Shortcut => Role::Shortcut,
         }
     }
+}
+
+/// An error about the line with `needle`.
+fn wrong(needle: &str, what: impl Into<String>) -> Result<(), (String, String)> {
+    Err((needle.to_owned(), what.into()))
 }
 
 fn is_office_id(text: &str) -> bool {

@@ -274,15 +274,7 @@ impl State {
                 message,
                 finish,
             } => {
-                let Some(link) = self.links.get_mut(session) else {
-                    return;
-                };
-                if let Some(exchange) = link.outgoing.get(request) {
-                    exchange.say(message, finish);
-                }
-                if finish {
-                    link.forget(request);
-                }
+                self.update(session, request, message, finish);
             }
             Command::Cancel {
                 session,
@@ -357,6 +349,24 @@ impl State {
         }
         if finish {
             link.incoming.remove(&request);
+        }
+    }
+
+    fn update(
+        &mut self,
+        session: SessionId,
+        request: OutRequestId,
+        message: Message,
+        finish: bool,
+    ) {
+        let Some(link) = self.links.get_mut(session) else {
+            return;
+        };
+        if let Some(exchange) = link.outgoing.get(request) {
+            exchange.say(message, finish);
+        }
+        if finish {
+            link.forget(request);
         }
     }
 
