@@ -2,6 +2,7 @@
 
 use crate::exit::EXIT_CODES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use meridian_session::transport::Transport;
 use meridian_wire::{Draft, Namespace};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -158,6 +159,16 @@ pub enum TransportName {
     Webtransport,
     /// qmux over a secure WebSocket.
     Websocket,
+}
+
+impl From<TransportName> for Transport {
+    fn from(name: TransportName) -> Transport {
+        match name {
+            TransportName::Quic => Transport::Quic,
+            TransportName::Webtransport => Transport::WebTransport,
+            TransportName::Websocket => Transport::Qmux,
+        }
+    }
 }
 
 impl TargetArgs {

@@ -1,298 +1,33 @@
-//! From a URL to an established MoQT session, over any transport, with the time each step took.
+//! What the command line says of the edge, as a dialer.
 
-use crate::cli::{TargetArgs, TransportName, TrustArgs};
+use crate::cli::{TargetArgs, TrustArgs};
 use crate::exit::{ExitCode, Failure};
 use anyhow::{Context, anyhow};
-use meridian_session::endpoint::QuicSettings;
-use meridian_session::session::{Options, Session, SessionError};
-use meridian_session::tls::{self, Fingerprint, Trust};
-use meridian_session::transport::{
-    Connection, ConnectionLost, UpgradeError, WebSocketSettings, alpn, connect_web_socket,
-    connect_web_transport,
-};
-use meridian_wire::param::AuthorizationToken;
-use meridian_wire::{Draft, TerminationCode};
-use rustls::pki_types::ServerName;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use meridian_session::client::Dialer;
+use meridian_session::tls::{Fingerprint, Trust};
+use meridian_wire::Draft;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use thiserror::Error;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use url::Url;
+use std::time::Duration;
 
-/// Where to connect and how.
-#[derive(Clone, Debug)]
-pub struct Dialer {
-    /// The edge.
-    pub url: Url,
-    /// What to connect over.
-    pub transport: TransportName,
-    /// Drafts to offer, the preferred one first.
-    pub drafts: Vec<Draft>,
-    /// Whom to trust.
-    pub trust: Trust,
-    /// A JWT, if the edge wants one.
-    pub token: Option<String>,
-    /// How long all of it may take.
-    pub patience: Duration,
+/// A dialer for what the command line says.
+///
+/// # Errors
+/// The trusted authorities cannot be read.
+pub fn dialer(target: &TargetArgs) -> Result<Dialer, Failure> {
+    Ok(Dialer {
+        url: target.url.clone(),
+        transport: target.transport().into(),
+        drafts: target
+            .draft
+            .map_or(Draft::PREFERRED.to_vec(), |draft| vec![draft]),
+        trust: trust(&target.trust)?,
+        token: target.token.clone(),
+        patience: PATIENCE,
+    })
 }
 
-/// An established session and how long it took.
-#[derive(Debug)]
-pub struct Dialed {
-    /// The session and what carries it.
-    pub line: Line,
-    /// From the start to a connection that carries MoQT.
-    pub connect: Duration,
-    /// From there to the peer's SETUP.
-    pub setup: Duration,
-}
-
-/// A session and what carries it.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// The session.
-    pub session: Session,
-    endpoint: Option<quinn::Endpoint>,
-}
-
-impl Line {
-    /// Ends a session whose edge does not answer, without waiting. Should it come back, it knows at once.
-    pub fn cut(self) {
-        self.session.close(TerminationCode::NO_ERROR, "no answer");
-    }
-
-    /// Ends the session and waits, half a second at most, until the edge has been told.
-    pub async fn hang_up(self) {
-        self.session.close(TerminationCode::NO_ERROR, "done");
-        let told = async {
-            self.session.closed().await;
-            if let Some(endpoint) = &self.endpoint {
-                endpoint.wait_idle().await;
-            }
-        };
-        let _ = timeout(GOODBYE_WITHIN, told).await;
-    }
-}
-
-/// Why there is no session.
-#[derive(Debug, Error)]
-pub enum DialError {
-    /// The host has no address.
-    #[error("{host} cannot be resolved: {source}")]
-    Resolve {
-        /// The host.
-        host: String,
-        /// What the resolver says.
-        source: std::io::Error,
-    },
-    /// Nothing came back.
-    #[error("no answer within {0:?}: is an edge there, and does the network let {1} through?")]
-    Silent(Duration, &'static str),
-    /// The connection was refused or failed, TLS included.
-    #[error("{0}")]
-    Connect(String),
-    /// The edge's certificate is not trusted.
-    #[error("the edge's certificate is not trusted ({0}); give --ca or --cert-hash")]
-    Untrusted(String),
-    /// The edge speaks none of the drafts offered.
-    #[error("the edge speaks none of the drafts offered over this transport")]
-    NoDraft,
-    /// The edge refuses the token, or wants one.
-    #[error("the edge refuses the token: {0}")]
-    Refused(String),
-    /// MoQT's own handshake failed.
-    #[error("the session could not be set up: {0}")]
-    Session(SessionError),
-}
-
-impl DialError {
-    /// Whether trying again later can help.
-    pub fn is_lasting(&self) -> bool {
-        matches!(
-            self,
-            DialError::Refused(_) | DialError::NoDraft | DialError::Untrusted(_)
-        )
-    }
-
-    /// The code to end with if nothing helps.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            DialError::Refused(_) => ExitCode::Refused,
-            DialError::Session(SessionError::Closed { .. }) => ExitCode::Protocol,
-            _ => ExitCode::Unavailable,
-        }
-    }
-}
-
-/// A connection, and the QUIC endpoint it runs on.
-type Carried = (Connection, Option<quinn::Endpoint>);
-
-impl Dialer {
-    /// A dialer for what the command line says.
-    ///
-    /// # Errors
-    /// The trusted authorities cannot be read.
-    pub fn of(target: &TargetArgs) -> Result<Dialer, Failure> {
-        Ok(Dialer {
-            url: target.url.clone(),
-            transport: target.transport(),
-            drafts: target
-                .draft
-                .map_or(Draft::PREFERRED.to_vec(), |draft| vec![draft]),
-            trust: trust(&target.trust)?,
-            token: target.token.clone(),
-            patience: PATIENCE,
-        })
-    }
-
-    /// Connects and sets up a session.
-    ///
-    /// # Errors
-    /// [`DialError`].
-    pub async fn dial(&self) -> Result<Dialed, DialError> {
-        let start = Instant::now();
-        let silent = |_| DialError::Silent(self.patience, self.needs());
-        let connecting = timeout(self.patience, self.connect()).await;
-        let (connection, endpoint) = connecting.map_err(silent)??;
-        let connected = Instant::now();
-        let session = Session::connect(connection, self.options());
-        let session = timeout(self.patience, session).await.map_err(silent)?;
-        let session = session.map_err(session_error)?;
-        Ok(Dialed {
-            line: Line { session, endpoint },
-            connect: connected - start,
-            setup: connected.elapsed(),
-        })
-    }
-
-    async fn connect(&self) -> Result<Carried, DialError> {
-        match self.transport {
-            TransportName::Quic => self.quic().await,
-            TransportName::Webtransport => self.web_transport().await,
-            TransportName::Websocket => self.web_socket().await.map(|socket| (socket, None)),
-        }
-    }
-
-    async fn quic(&self) -> Result<Carried, DialError> {
-        let (connection, endpoint) = self
-            .quic_connection(tls::moqt_protocols(&self.drafts))
-            .await?;
-        let draft = alpn(&connection).and_then(|name| Draft::from_protocol(&name));
-        let draft = draft.ok_or(DialError::NoDraft)?;
-        Ok((Connection::from_quic(connection, draft), Some(endpoint)))
-    }
-
-    async fn web_transport(&self) -> Result<Carried, DialError> {
-        let (connection, endpoint) = self.quic_connection(vec![b"h3".to_vec()]).await?;
-        let url = self.url_with_token("https")?;
-        let upgraded = connect_web_transport(connection, url, &self.drafts).await;
-        Ok((upgraded.map_err(upgrade_error)?, Some(endpoint)))
-    }
-
-    async fn web_socket(&self) -> Result<Connection, DialError> {
-        let remote = self.resolve().await?;
-        let tcp = TcpStream::connect(remote).await.map_err(connect_error)?;
-        tcp.set_nodelay(true).map_err(connect_error)?;
-        let tls = tls::client(&self.trust, None, vec![b"http/1.1".to_vec()]);
-        let connector = TlsConnector::from(Arc::new(tls.map_err(connect_error)?));
-        let name = ServerName::try_from(self.host()).map_err(connect_error)?;
-        let stream = connector.connect(name, tcp).await.map_err(tls_error)?;
-        let (url, settings) = (self.url_with_token("wss")?, WebSocketSettings::default());
-        let upgraded = connect_web_socket(stream, remote, &url, &self.drafts, &settings).await;
-        upgraded.map_err(upgrade_error)
-    }
-
-    async fn quic_connection(
-        &self,
-        protocols: Vec<Vec<u8>>,
-    ) -> Result<(quinn::Connection, quinn::Endpoint), DialError> {
-        let remote = self.resolve().await?;
-        let settings = QuicSettings {
-            max_uni_streams: RECEIVED_STREAMS,
-            receive_window: RECEIVED_BYTES,
-            stream_receive_window: RECEIVED_BYTES / 2,
-            // A vanished edge sends nothing: see `link::silence`, which listens for what these packets bring back.
-            idle_timeout: Duration::from_secs(3),
-            keep_alive: Some(Duration::from_millis(100)),
-            ..QuicSettings::client_side()
-        };
-        let local: SocketAddr = match remote {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let tls = tls::client(&self.trust, None, protocols).map_err(connect_error)?;
-        let config = settings.client_config(tls).map_err(connect_error)?;
-        let endpoint = settings.endpoint(local, None).map_err(connect_error)?;
-        let connecting = endpoint.connect_with(config, remote, &self.host());
-        let connection = connecting.map_err(connect_error)?.await;
-        Ok((connection.map_err(quic_error)?, endpoint))
-    }
-
-    async fn resolve(&self) -> Result<SocketAddr, DialError> {
-        let host = self.host();
-        let port = self.url.port().unwrap_or(443);
-        let failed = |source| DialError::Resolve {
-            host: host.clone(),
-            source,
-        };
-        let mut found = lookup_host((host.as_str(), port)).await.map_err(failed)?;
-        let nothing = || failed(std::io::Error::other("no address"));
-        found.next().ok_or_else(nothing)
-    }
-
-    /// The host without the brackets of an IPv6 address.
-    fn host(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        host.trim_matches(['[', ']']).to_owned()
-    }
-
-    fn url_with_token(&self, scheme: &str) -> Result<Url, DialError> {
-        let text = format!("{scheme}{}", &self.url.as_str()[self.url.scheme().len()..]);
-        let mut url = Url::parse(&text).map_err(connect_error)?;
-        if let Some(token) = &self.token {
-            url.query_pairs_mut().append_pair("jwt", token);
-        }
-        Ok(url)
-    }
-
-    /// On raw QUIC the URL's path and authority, and the token, travel in SETUP (draft-22 §9.1).
-    fn options(&self) -> Options {
-        let mut options = Options {
-            handshake_timeout: self.patience,
-            ..Options::default()
-        };
-        if self.transport == TransportName::Quic {
-            let path = match self.url.query() {
-                Some(query) => format!("{}?{query}", self.url.path()),
-                None => self.url.path().to_owned(),
-            };
-            let path = if path.starts_with('/') {
-                path
-            } else {
-                format!("/{path}")
-            };
-            options.setup.path = Some(path.into());
-            options.setup.authority = Some(self.url.authority().to_owned().into());
-            options.setup.authorization_tokens = self
-                .token
-                .iter()
-                .map(|token| token_parameter(token))
-                .collect();
-        }
-        options
-    }
-
-    fn needs(&self) -> &'static str {
-        match self.transport {
-            TransportName::Websocket => "TCP",
-            _ => "UDP",
-        }
-    }
-}
+/// How long one attempt may take. A lost first packet is sent again after a third of a second.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads what the command line says about trust; the machine's own authorities if it says nothing.
 ///
@@ -323,16 +58,6 @@ pub fn trust(args: &TrustArgs) -> Result<Trust, Failure> {
         .map_err(usage)
 }
 
-/// How long a farewell may take.
-const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
-/// How long one attempt may take. A lost first packet is sent again after a third of a second.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Streams the edge may have open towards us. Audio is one per 20 ms and track, alive for a round trip and a half: two
-/// tracks over 600 ms, after a stall of a second, with room to spare.
-const RECEIVED_STREAMS: u32 = 512;
-/// Bytes the edge may send ahead: 10 Mbit/s over 300 ms are 375 kB; a joining watcher takes a whole group at once.
-const RECEIVED_BYTES: u32 = 4 << 20;
-
 /// Where systems keep their authorities: Debian and its kin, Fedora and its kin, SUSE, Alpine and macOS.
 const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -340,62 +65,3 @@ const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-
-/// Token type 0: agreed out of band (draft-22 §9.20.1).
-fn token_parameter(token: &str) -> AuthorizationToken {
-    AuthorizationToken::UseValue {
-        kind: 0,
-        value: token.to_owned().into(),
-    }
-}
-
-fn session_error(error: SessionError) -> DialError {
-    match error.code() {
-        Some(
-            TerminationCode::UNAUTHORIZED
-            | TerminationCode::MALFORMED_AUTH_TOKEN
-            | TerminationCode::EXPIRED_AUTH_TOKEN,
-        ) => DialError::Refused(error.to_string()),
-        Some(TerminationCode::VERSION_NEGOTIATION_FAILED) => DialError::NoDraft,
-        _ => DialError::Session(error),
-    }
-}
-
-fn upgrade_error(error: UpgradeError) -> DialError {
-    match error {
-        UpgradeError::NoDraft => DialError::NoDraft,
-        UpgradeError::Handshake(text) if text.contains("401") || text.contains("403") => {
-            DialError::Refused(text)
-        }
-        UpgradeError::Handshake(text) => DialError::Connect(text),
-    }
-}
-
-/// TLS alerts arrive as QUIC errors 0x100 + alert (RFC 9001 §4.8); 120 is no_application_protocol.
-fn quic_error(error: quinn::ConnectionError) -> DialError {
-    let code = match &error {
-        quinn::ConnectionError::TransportError(error) => u64::from(error.code),
-        quinn::ConnectionError::ConnectionClosed(close) => u64::from(close.error_code),
-        _ => 0,
-    };
-    match code {
-        0x178 => DialError::NoDraft,
-        // bad_certificate to unknown_ca
-        0x12a..=0x130 => DialError::Untrusted(error.to_string()),
-        _ => DialError::Connect(ConnectionLost::from(error).to_string()),
-    }
-}
-
-fn tls_error(error: std::io::Error) -> DialError {
-    let rustls = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match rustls {
-        Some(rustls::Error::InvalidCertificate(_)) => DialError::Untrusted(error.to_string()),
-        _ => connect_error(error),
-    }
-}
-
-fn connect_error(error: impl std::fmt::Display) -> DialError {
-    DialError::Connect(error.to_string())
-}

@@ -1,6 +1,8 @@
 //! Exit codes (as in sysexits.h) and the errors that carry them.
 
 use crate::media::MediaError;
+use meridian_session::client::DialError;
+use meridian_session::session::SessionError;
 use std::fmt;
 
 /// How the program ends when it does not end well.
@@ -53,6 +55,17 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.error)
+    }
+}
+
+impl From<DialError> for Failure {
+    fn from(error: DialError) -> Failure {
+        let code = match error {
+            DialError::Refused(_) => ExitCode::Refused,
+            DialError::Session(SessionError::Closed { .. }) => ExitCode::Protocol,
+            _ => ExitCode::Unavailable,
+        };
+        Failure::new(code, error)
     }
 }
 

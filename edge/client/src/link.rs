@@ -1,7 +1,6 @@
-//! Keeps trying to reach an edge, with jittered pauses, and notices when one has vanished.
+//! Keeps trying to reach an edge, with jittered pauses, and keeps count of the times without one.
 
-use crate::dial::{DialError, Dialed, Dialer};
-use meridian_session::session::Session;
+use meridian_session::client::{DialError, Dialed, Dialer};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -96,30 +95,6 @@ pub async fn stopped() {
         _ = terminate.recv() => {}
     }
 }
-
-/// Ends when nothing has come from the edge for half a second, although this side keeps asking. Never ends over a
-/// WebSocket, whose packets are the kernel's.
-pub async fn silence(session: &Session) {
-    let connection = session.connection();
-    if connection.quic().is_none() {
-        return std::future::pending().await;
-    }
-    let mut heard = connection.stats().udp_received_datagrams;
-    let mut last = Instant::now();
-    loop {
-        tokio::time::sleep(LISTEN_EVERY).await;
-        let now = connection.stats().udp_received_datagrams;
-        if now != heard {
-            (heard, last) = (now, Instant::now());
-        } else if last.elapsed() >= SILENCE {
-            return;
-        }
-    }
-}
-
-/// Keep-alives go out every 100 ms: four may be lost.
-const SILENCE: Duration = Duration::from_millis(500);
-const LISTEN_EVERY: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

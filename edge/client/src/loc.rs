@@ -7,6 +7,7 @@
 use crate::group_clock::GroupClock;
 use crate::media::{AudioFormat, Frame, Kind, VideoFormat};
 use bytes::Bytes;
+use meridian_session::client::Object;
 use meridian_wire::property::{Block, Properties, kinds};
 
 /// Publisher priorities (0 is sent first).
@@ -17,19 +18,6 @@ pub mod priority {
     pub const CATALOG: u8 = 48;
     /// The picture of the best quality.
     pub const VIDEO_HIGH: u8 = 160;
-}
-
-/// One object to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocObject {
-    /// Group ID.
-    pub group: u64,
-    /// Object ID.
-    pub object: u64,
-    /// Object properties.
-    pub properties: Properties,
-    /// The frame's bytes.
-    pub payload: Bytes,
 }
 
 /// Turns one track's frames into objects: a group of one object per sound frame, a group per keyframe for pictures.
@@ -65,7 +53,7 @@ impl Packager {
     }
 
     /// The object of a frame captured at `capture_us`. The first frame must be a keyframe.
-    pub fn package(&mut self, frame: &Frame, capture_us: u64) -> LocObject {
+    pub fn package(&mut self, frame: &Frame, capture_us: u64) -> Object {
         let mut properties = Properties::builder().timestamp(capture_us);
         if frame.key {
             let number = self.groups.number(capture_us);
@@ -82,7 +70,7 @@ impl Packager {
         }
         let object = self.next_object;
         self.next_object += 1;
-        LocObject {
+        Object {
             group: self.group,
             object,
             properties: properties
@@ -221,7 +209,7 @@ mod tests {
         assert_eq!((key.group, key.object), (group, 0));
         assert_eq!((delta.group, delta.object), (group, 1));
         assert_eq!((next.group, next.object), (group + 66, 0));
-        let read = |object: &LocObject| LocInfo::read(object.properties.block());
+        let read = |object: &Object| LocInfo::read(object.properties.block());
         assert_eq!(read(&key).video_config.as_deref(), Some(&b"avcC"[..]));
         assert_eq!(read(&delta).video_config, None);
         assert_eq!(

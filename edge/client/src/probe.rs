@@ -1,10 +1,11 @@
 //! `meridian probe`: every transport and draft, each on a connection of its own.
 
 use crate::cli::{ProbeArgs, TransportName};
-use crate::dial::{self, DialError, Dialer};
+use crate::dial;
 use crate::exit::{ExitCode, Failure};
 use crate::report::milliseconds;
 use anyhow::anyhow;
+use meridian_session::client::{DialError, Dialed, Dialer};
 use meridian_wire::Draft;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -41,7 +42,7 @@ pub async fn run(args: ProbeArgs) -> Result<(), Failure> {
         for draft in Draft::PREFERRED {
             let dialer = Dialer {
                 url: args.url.clone(),
-                transport,
+                transport: transport.into(),
                 drafts: vec![draft],
                 trust: trust.clone(),
                 token: args.token.clone(),
@@ -75,11 +76,7 @@ const TRANSPORTS: [(TransportName, &str); 3] = [
     (TransportName::Websocket, "websocket"),
 ];
 
-fn answer(
-    transport: &'static str,
-    draft: Draft,
-    dialed: &Result<dial::Dialed, DialError>,
-) -> Answer {
+fn answer(transport: &'static str, draft: Draft, dialed: &Result<Dialed, DialError>) -> Answer {
     let base = Answer {
         transport,
         draft: draft.protocol(),

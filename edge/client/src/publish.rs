@@ -2,18 +2,20 @@
 
 use crate::catalog::{AUDIO_TRACK, CATALOG_TRACK, Catalog, VIDEO_TRACK};
 use crate::cli::PublishArgs;
-use crate::dial::{DialError, Dialer, Line};
+use crate::dial::dialer;
 use crate::digest::Digest;
 use crate::exit::{ExitCode, Failure};
 use crate::group_clock::{CaptureClock, GroupClock};
-use crate::link::{Outages, dial_until, silence, stopped};
-use crate::loc::{self, LocObject, Packager, priority};
+use crate::link::{Outages, dial_until, stopped};
+use crate::loc::{self, Packager, priority};
 use crate::media::{Kind, MediaError, Program, Scheduled, Selection};
 use crate::meter::Meter;
-use crate::outlet::{AnnounceError, Announced, Ended, Offer, Outlet, announce};
 use crate::report::{Report, Reporter, TrackReport, milliseconds, say};
 use crate::wall;
 use anyhow::Context;
+use meridian_session::client::{
+    AnnounceError, Announced, DialError, Dialer, Ended, Line, Object, Offer, Outlet, announce,
+};
 use meridian_wire::{Namespace, RequestErrorCode};
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
@@ -33,7 +35,7 @@ pub async fn run(args: PublishArgs) -> Result<(), Failure> {
     if program.survey().truncated {
         say("the file ends in the middle of a frame; what is whole is published");
     }
-    let dialer = Dialer::of(&args.target)?;
+    let dialer = dialer(&args.target)?;
     let mut broadcast = Broadcast::new(&args, &program)?;
     broadcast.connect(&dialer).await?;
     let frames = read_ahead(program);
@@ -169,9 +171,9 @@ impl Broadcast {
         let mut listening: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
         loop {
             if listening.is_none()
-                && let Some(session) = self.outlet.session()
+                && let Some(line) = self.line.clone()
             {
-                listening = Some(Box::pin(async move { silence(&session).await }));
+                listening = Some(Box::pin(line.silence()));
             }
             let due = next
                 .as_ref()
@@ -262,7 +264,7 @@ impl Broadcast {
     /// A catalog is a group of one object; who joins later gets the newest.
     fn publish_catalog(&mut self, catalog: &Catalog) {
         let capture_us = wall::now_us();
-        let object = LocObject {
+        let object = Object {
             group: self.catalog_groups.number(capture_us).id,
             object: 0,
             properties: loc::catalog_object_properties(capture_us),
@@ -369,9 +371,7 @@ async fn reach(
         let start = Instant::now();
         let told = |error: &DialError| say(&format!("{error}; trying again"));
         let dialed = dial_until(&dialer, deadline, told).await;
-        let line = dialed
-            .map_err(|error| Failure::new(error.exit_code(), error))?
-            .line;
+        let line = dialed?.line;
         match announce(line.session.clone(), namespace.clone()).await {
             Ok(announced) => {
                 let took = start.elapsed();

@@ -4,13 +4,12 @@ mod followed;
 mod viewing;
 
 use crate::cli::WatchArgs;
-use crate::dial::{DialError, Dialed, Dialer, Line};
+use crate::dial::dialer;
 use crate::exit::{ExitCode, Failure};
-use crate::inlet::{Event, Inlet};
-use crate::link::{Outages, dial_until, silence, stopped};
+use crate::link::{Outages, dial_until, stopped};
 use crate::report::{Report, Reporter, milliseconds, say};
 use anyhow::anyhow;
-use meridian_session::session::Session;
+use meridian_session::client::{DialError, Dialed, Dialer, Event, Inlet, Line};
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -21,7 +20,7 @@ use viewing::Viewing;
 /// # Errors
 /// Nothing was there to watch within the time allowed, the edge refuses, or the file cannot be written.
 pub async fn run(args: WatchArgs) -> Result<(), Failure> {
-    let dialer = Dialer::of(&args.target)?;
+    let dialer = dialer(&args.target)?;
     let mut watch = Watch::new(&args)?;
     let outcome = watch.run(&dialer, args.run.length).await;
     if let Some(line) = watch.line.take() {
@@ -83,8 +82,8 @@ impl Watch {
                 () = &mut stopping => return Ok(()),
                 dialed = async { dialing.as_mut().expect("checked").await }, if dialing.is_some() => {
                     dialing = None;
-                    let dialed = dialed.map_err(|error| Failure::new(error.exit_code(), error))?;
-                    listening = Some(listen(dialed.line.session.clone()));
+                    let dialed = dialed?;
+                    listening = Some(Box::pin(dialed.line.clone().silence()));
                     self.connected(dialed);
                 }
                 event = next(&mut self.inlet) => match event {
@@ -195,8 +194,4 @@ async fn next(inlet: &mut Option<Inlet>) -> Event {
         Some(inlet) => inlet.next().await,
         None => std::future::pending().await,
     }
-}
-
-fn listen(session: Session) -> Listening {
-    Box::pin(async move { silence(&session).await })
 }

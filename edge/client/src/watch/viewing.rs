@@ -5,7 +5,6 @@ use crate::catalog::{CATALOG_TRACK, Catalog};
 use crate::cli::WatchArgs;
 use crate::digest::Digest;
 use crate::exit::{ExitCode, Failure};
-use crate::inlet::{Arrival, Event, Inlet};
 use crate::ledger::{Entry, Ledger, Seen};
 use crate::link::Backoff;
 use crate::loc::LocInfo;
@@ -13,8 +12,10 @@ use crate::media::{AudioFormat, Kind, VideoFormat};
 use crate::meter::Meter;
 use crate::recording::{Received, Recording, Written};
 use crate::report::{RecordingReport, Report, TrackReport, say};
+use crate::wall;
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
+use meridian_session::client::{Arrival, Event, Inlet, Object};
 use meridian_wire::control::RequestError;
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::{Draft, FullTrackName, Location, Namespace, RequestErrorCode};
@@ -214,18 +215,22 @@ impl Viewing {
     }
 
     fn arrived(&mut self, index: usize, arrival: Arrival) -> Result<(), Failure> {
-        let Arrival::Object {
-            group,
-            object,
-            properties,
-            payload,
+        let (
+            Object {
+                group,
+                object,
+                properties,
+                payload,
+            },
             at,
-            wall_us,
-        } = arrival
-        else {
-            self.ended(index, &arrival);
-            return Ok(());
+        ) = match arrival {
+            Arrival::Object { object, at } => (object, at),
+            end => {
+                self.ended(index, &end);
+                return Ok(());
+            }
         };
+        let wall_us = wall::at(at);
         self.last_arrival = at;
         let track = &mut self.tracks[index];
         track.last = track.last.max(Some(Location { group, object }));

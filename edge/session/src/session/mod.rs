@@ -26,10 +26,6 @@ pub use options::{Options, Role};
 pub use request::{RequestEvent, RequestReceiver, RequestSender, RequestStream};
 pub use requests::IncomingRequest;
 
-pub(crate) use self::core::lock;
-pub(crate) use outbox::{Outbox, Put};
-pub(crate) use tasks::Tasks;
-
 use self::core::Core;
 use crate::transport::Connection;
 use meridian_wire::control::Goaway;

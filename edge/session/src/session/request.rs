@@ -161,11 +161,6 @@ impl RequestSender {
         Ok(self.outbox.finish()?)
     }
 
-    /// The stream below, to wait for its end.
-    pub(crate) fn outbox(&self) -> Outbox {
-        self.outbox.clone()
-    }
-
     /// Abandons this direction. Together with [`RequestReceiver::stop`] it cancels the request.
     pub fn reset(&self, code: ResetCode) {
         self.outbox.reset(code);

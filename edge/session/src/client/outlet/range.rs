@@ -1,4 +1,4 @@
-//! Which locations a filter selects (draft-22 §3.3.1).
+//! Which locations a filter selects (draft-22 §5.1.2).
 
 use meridian_wire::{Location, LocationFilter};
 
@@ -27,6 +27,19 @@ impl Range {
         Range::new(filter.unwrap_or(LocationFilter::Unfiltered), largest)
     }
 
+    /// The part of it from `start` on.
+    pub(super) fn starting_at(self, start: Location) -> Range {
+        Range {
+            start: self.start.max(start),
+            ..self
+        }
+    }
+
+    /// The same range, but nothing that was published before now.
+    pub(super) fn resumed(self, largest: Option<Location>) -> Range {
+        self.starting_at(next_object(largest))
+    }
+
     /// The range of a fetch; `None` if it begins after the largest location.
     pub(super) fn of_fetch(
         filter: Option<LocationFilter>,
@@ -42,7 +55,7 @@ impl Range {
         let open = |start| Range { start, end: LAST };
         match filter {
             LocationFilter::Unfiltered => open(Location::default()),
-            LocationFilter::NextObject => open(largest.map_or(Location::default(), next)),
+            LocationFilter::NextObject => open(next_object(largest)),
             LocationFilter::Relative { groups_back } => {
                 let next_group = largest.map_or(0, |largest| largest.group.saturating_add(1));
                 open(Location {
@@ -65,11 +78,11 @@ impl Range {
     }
 }
 
-fn next(location: Location) -> Location {
-    Location {
-        object: location.object.saturating_add(1),
-        ..location
-    }
+fn next_object(largest: Option<Location>) -> Location {
+    largest.map_or(Location::default(), |largest| Location {
+        object: largest.object.saturating_add(1),
+        ..largest
+    })
 }
 
 #[cfg(test)]
@@ -108,6 +121,12 @@ mod tests {
         let next = Some(LocationFilter::NextObject);
         assert_eq!(Range::of_fetch(next, LARGEST), None);
         assert_eq!(Range::of_fetch(None, None), None);
+    }
+
+    #[test]
+    fn a_resumed_subscription_takes_nothing_from_the_past() {
+        let range = Range::of_subscription(None, None).resumed(LARGEST);
+        assert!(!range.contains(at(10, 3)) && range.contains(at(10, 4)));
     }
 
     #[test]

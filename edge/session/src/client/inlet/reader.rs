@@ -1,9 +1,9 @@
 //! Reads data streams and datagrams into whole objects.
 
-use crate::wall;
+use crate::client::Object;
+use crate::session::{DataStream, Session, SessionError};
+use crate::transport::RecvStream;
 use bytes::{Bytes, BytesMut};
-use meridian_session::session::{DataStream, Session, SessionError};
-use meridian_session::transport::RecvStream;
 use meridian_wire::ResetCode;
 use meridian_wire::data::{
     ObjectDatagram, ObjectHeader, ObjectStatus, SubgroupDecoder, SubgroupEvent,
@@ -18,18 +18,10 @@ use tokio::task::JoinSet;
 pub enum Arrival {
     /// A whole object.
     Object {
-        /// Group ID.
-        group: u64,
-        /// Object ID.
-        object: u64,
-        /// Object properties.
-        properties: Properties,
-        /// Payload.
-        payload: Bytes,
+        /// The object.
+        object: Object,
         /// When its last byte was read.
         at: Instant,
-        /// The same by the wall clock, in microseconds since the Unix epoch.
-        wall_us: u64,
     },
     /// A group's stream came to its proper end.
     GroupEnd {
@@ -70,13 +62,9 @@ async fn send_datagram(datagram: ObjectDatagram, out: &Out) {
         return;
     }
     let properties = Properties(datagram.properties.unwrap_or_default());
+    let object = arrived(group, datagram.object, properties, datagram.payload);
     // Fails only when nobody watches any more.
-    let _ = out
-        .send((
-            alias,
-            object(group, datagram.object, properties, datagram.payload),
-        ))
-        .await;
+    let _ = out.send((alias, object)).await;
     if datagram.end_of_group {
         let _ = out.send((alias, Arrival::GroupEnd { group })).await;
     }
@@ -170,7 +158,10 @@ impl Reading {
         match header.status {
             ObjectStatus::Normal => {
                 let properties = Properties(header.properties);
-                Some((alias, object(group, header.id, properties, joined(payload))))
+                Some((
+                    alias,
+                    arrived(group, header.id, properties, joined(payload)),
+                ))
             }
             ObjectStatus::EndOfTrack => Some((alias, Arrival::TrackEnd)),
             ObjectStatus::EndOfGroup => None,
@@ -178,14 +169,15 @@ impl Reading {
     }
 }
 
-fn object(group: u64, object: u64, properties: Properties, payload: Bytes) -> Arrival {
+fn arrived(group: u64, object: u64, properties: Properties, payload: Bytes) -> Arrival {
     Arrival::Object {
-        group,
-        object,
-        properties,
-        payload,
+        object: Object {
+            group,
+            object,
+            properties,
+            payload,
+        },
         at: Instant::now(),
-        wall_us: wall::now_us(),
     }
 }
 

@@ -1,16 +1,16 @@
 //! The publishing side of a session: announces a namespace, answers requests for its tracks, and sends objects to whoever
 //! asked for them. Never waits for a slow taker: what does not go out in time is dropped and counted.
 
+mod answer;
+mod kept;
+mod past;
+mod range;
 mod stream;
 mod track;
-mod window;
 
-use crate::loc::LocObject;
-use bytes::Bytes;
-use meridian_session::session::{
-    IncomingRequest, RequestEvent, RequestStream, SendError, Session, SessionError,
-};
-use meridian_wire::control::{NamespaceRequest, RequestError, RequestOk, Subscribe, SubscribeOk};
+use super::Object;
+use crate::session::{RequestEvent, RequestStream, SendError, Session, SessionError};
+use meridian_wire::control::NamespaceRequest;
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::property::Properties;
 use meridian_wire::{Message, Namespace, Parameters, RequestErrorCode};
@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use track::{Subscription, Track};
+use track::Track;
 
 /// A track to offer.
 #[derive(Clone, Debug)]
@@ -163,11 +163,6 @@ impl Outlet {
         });
     }
 
-    /// The session, if there is one.
-    pub fn session(&self) -> Option<Session> {
-        self.link.as_ref().map(|link| link.session.clone())
-    }
-
     /// Whether there is a session.
     pub fn is_attached(&self) -> bool {
         self.link.is_some()
@@ -182,7 +177,7 @@ impl Outlet {
     }
 
     /// Publishes an object of the track at `index`, in the order of groups and objects.
-    pub fn publish(&mut self, index: usize, object: &LocObject) -> Sent {
+    pub fn publish(&mut self, index: usize, object: &Object) -> Sent {
         let track = &mut self.tracks[index];
         match &mut self.link {
             Some(link) => {
@@ -240,123 +235,6 @@ impl Outlet {
         };
         let _ = timeout(FLUSH_WITHIN, flushed).await;
     }
-
-    fn answer(&mut self, request: IncomingRequest) {
-        match request.message {
-            Message::Subscribe(ref ask) => match self.find(&ask.track.namespace, &ask.track.name) {
-                Some(index) => {
-                    let ask = ask.clone();
-                    self.accept(index, &ask, request.stream);
-                }
-                None => refuse(
-                    &request.stream,
-                    RequestErrorCode::DOES_NOT_EXIST,
-                    "no such track here",
-                ),
-            },
-            Message::TrackStatus(ref ask) => match self.find(&ask.track.namespace, &ask.track.name)
-            {
-                Some(index) => self.tell_status(index, &request.stream),
-                None => refuse(
-                    &request.stream,
-                    RequestErrorCode::DOES_NOT_EXIST,
-                    "no such track here",
-                ),
-            },
-            _ => refuse(
-                &request.stream,
-                RequestErrorCode::NOT_SUPPORTED,
-                "a publisher takes SUBSCRIBE",
-            ),
-        }
-    }
-
-    fn find(&self, namespace: &Namespace, name: &Bytes) -> Option<usize> {
-        let tracks = self.tracks.iter().filter(|_| *namespace == self.namespace);
-        tracks
-            .into_iter()
-            .position(|track| track.offer.name.as_bytes() == name)
-    }
-
-    fn accept(&mut self, index: usize, ask: &Subscribe, stream: RequestStream) {
-        let Some(link) = &mut self.link else {
-            return;
-        };
-        let track = &mut self.tracks[index];
-        if track.subscriptions.len() >= SUBSCRIPTIONS {
-            return refuse(
-                &stream,
-                RequestErrorCode::EXCESSIVE_LOAD,
-                "too many subscriptions",
-            );
-        }
-        let ok = Message::SubscribeOk(SubscribeOk {
-            track_alias: track.alias,
-            params: Parameters {
-                largest_object: track.largest,
-                ..Parameters::default()
-            },
-            properties: track.offer.properties.clone(),
-        });
-        if stream.send(&ok).is_err() {
-            return;
-        }
-        let (sender, mut receiver) = stream.split();
-        let (events, id) = (link.events_out.clone(), sender.id());
-        link.tasks.spawn(async move {
-            while let Ok(event) = receiver.recv().await {
-                let is_last = !matches!(event, RequestEvent::Message(_) | RequestEvent::Fin);
-                if events.send((id, event)).await.is_err() || is_last {
-                    break;
-                }
-            }
-        });
-        let subscription = Subscription::new(sender, &ask.params, track.largest);
-        track.join(subscription, link.session.connection(), &mut link.tasks);
-    }
-
-    fn tell_status(&self, index: usize, stream: &RequestStream) {
-        let track = &self.tracks[index];
-        let ok = Message::RequestOk(RequestOk {
-            params: Parameters {
-                largest_object: track.largest,
-                ..Parameters::default()
-            },
-            properties: track.offer.properties.clone(),
-        });
-        // A requester that is gone needs no answer.
-        let _ = stream.send(&ok).and_then(|()| stream.finish());
-    }
-
-    fn take(&mut self, request: u64, event: RequestEvent) {
-        let Some(link) = &mut self.link else {
-            return;
-        };
-        let found = self.tracks.iter_mut().find_map(|track| {
-            let index = track
-                .subscriptions
-                .iter()
-                .position(|one| one.id() == request)?;
-            Some((track, index))
-        });
-        let Some((track, index)) = found else {
-            return;
-        };
-        match event {
-            RequestEvent::Message(Message::RequestUpdate(update)) => {
-                track.update(
-                    index,
-                    &update.params,
-                    link.session.connection(),
-                    &mut link.tasks,
-                );
-            }
-            RequestEvent::Message(_) | RequestEvent::Fin => {}
-            RequestEvent::Reset(_) | RequestEvent::Stopped(_) | RequestEvent::Done => {
-                track.subscriptions.swap_remove(index);
-            }
-        }
-    }
 }
 
 /// How long an edge may take to answer.
@@ -365,16 +243,3 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 /// Messages of subscribers that wait to be looked at; further ones wait in the transport.
 const EVENTS: usize = 64;
-/// Subscriptions per track: an edge needs one.
-const SUBSCRIPTIONS: usize = 16;
-
-fn refuse(stream: &RequestStream, code: RequestErrorCode, reason: &str) {
-    let error = Message::RequestError(RequestError {
-        code,
-        retry_interval: 0,
-        reason: reason.to_owned(),
-        redirect: None,
-    });
-    // A requester that is gone needs no answer.
-    let _ = stream.send(&error).and_then(|()| stream.finish());
-}

@@ -4,7 +4,7 @@ mod reader;
 
 pub use reader::Arrival;
 
-use meridian_session::session::{RequestEvent, RequestSender, SendError, Session, SessionError};
+use crate::session::{RequestEvent, RequestSender, SendError, Session, SessionError};
 use meridian_wire::control::{RequestError, Subscribe, SubscribeOk};
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::{FullTrackName, Message, Parameters, ResetCode};

@@ -1,11 +1,11 @@
-//! Streams towards a subscriber: one for a single object, or one for a group that grows.
+//! Streams towards a subscriber: one for a single object, one for a group that grows, or one for what was fetched.
 
+use crate::transport::{Connection, SendStream, StreamError};
 use bytes::{Bytes, BytesMut};
-use meridian_session::transport::{Connection, SendStream, StreamError};
 use meridian_wire::data::SubgroupHeader;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// What goes out for one object: its head, its payload.
 pub(super) type Chunks = [Bytes; 2];
@@ -15,7 +15,7 @@ pub(super) fn send_single(
     connection: &Connection,
     tasks: &mut JoinSet<()>,
     header: &SubgroupHeader,
-    priority: u8,
+    priority: i32,
     chunks: Chunks,
 ) -> bool {
     if tasks.len() >= IN_FLIGHT {
@@ -24,7 +24,7 @@ pub(super) fn send_single(
     let Ok(Some(mut stream)) = connection.try_open_uni() else {
         return false;
     };
-    stream.set_priority(-i32::from(priority));
+    stream.set_priority(priority);
     let head = [head(header), chunks[0].clone()].concat();
     tasks.spawn(async move {
         // A stream that the subscriber stopped, or whose session is over, has nobody to tell.
@@ -32,6 +32,25 @@ pub(super) fn send_single(
         finish(stream).await;
     });
     true
+}
+
+/// Sends `chunks` on a stream of their own, waiting for stream credit. Aborted, the stream is reset.
+pub(super) fn send_past(
+    connection: &Connection,
+    tasks: &mut JoinSet<()>,
+    priority: i32,
+    chunks: Vec<Bytes>,
+) -> AbortHandle {
+    let connection = connection.clone();
+    tasks.spawn(async move {
+        if let Ok(mut stream) = connection.open_uni().await {
+            stream.set_priority(priority);
+            // Dropped unfinished, the stream is reset: the peer sees that something is missing.
+            if write_all(&mut stream, chunks).await.is_ok() {
+                finish(stream).await;
+            }
+        }
+    })
 }
 
 /// A group that is being sent.
@@ -48,21 +67,23 @@ enum Step {
 }
 
 impl GroupStream {
-    /// Starts a stream for a group; its task waits for stream credit.
+    /// Starts a stream for a group with its `first` objects, however many; its task waits for stream credit.
     pub(super) fn open(
         connection: &Connection,
         tasks: &mut JoinSet<()>,
         header: &SubgroupHeader,
-        priority: u8,
+        priority: i32,
+        first: Vec<Chunks>,
     ) -> GroupStream {
         let (queue, steps) = mpsc::channel(BEHIND);
         let connection = connection.clone();
         let (group, head) = (header.group, head(header));
+        let first = std::iter::once(head).chain(first.into_iter().flatten());
         tasks.spawn(async move {
             if let Ok(mut stream) = connection.open_uni().await {
-                stream.set_priority(-i32::from(priority));
+                stream.set_priority(priority);
                 // Dropped unfinished, the stream is reset: a group cut short never looks whole.
-                let _ = send_steps(stream, head, steps).await;
+                let _ = send_steps(stream, first, steps).await;
             }
         });
         GroupStream { group, queue }
@@ -85,10 +106,10 @@ impl GroupStream {
 
 async fn send_steps(
     mut stream: SendStream,
-    head: Bytes,
+    first: impl Iterator<Item = Bytes>,
     mut steps: mpsc::Receiver<Step>,
 ) -> Result<(), StreamError> {
-    write_all(&mut stream, [head, Bytes::new()]).await?;
+    write_all(&mut stream, first).await?;
     while let Some(step) = steps.recv().await {
         match step {
             Step::Object(chunks) => write_all(&mut stream, chunks).await?,
@@ -101,7 +122,10 @@ async fn send_steps(
     Ok(())
 }
 
-async fn write_all(stream: &mut SendStream, chunks: Chunks) -> Result<(), StreamError> {
+async fn write_all(
+    stream: &mut SendStream,
+    chunks: impl IntoIterator<Item = Bytes>,
+) -> Result<(), StreamError> {
     for mut chunk in chunks {
         stream.write_chunk(&mut chunk).await?;
     }

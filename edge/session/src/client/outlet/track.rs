@@ -1,12 +1,13 @@
-//! One published track: its newest group, kept for those who join, and its subscriptions.
+//! One published track: its last groups, kept for those who join, and its subscriptions.
 
+use super::kept::Kept;
+use super::range::Range;
 use super::stream::{Chunks, GroupStream, send_single};
-use super::window::Window;
 use super::{Offer, Sent};
-use crate::loc::LocObject;
+use crate::client::Object;
+use crate::session::RequestSender;
+use crate::transport::Connection;
 use bytes::BytesMut;
-use meridian_session::session::RequestSender;
-use meridian_session::transport::Connection;
 use meridian_wire::control::{PublishDone, RequestOk};
 use meridian_wire::data::{ObjectHeader, ObjectStatus, SubgroupHeader, SubgroupId};
 use meridian_wire::error::PublishDoneCode;
@@ -18,20 +19,21 @@ pub(super) struct Track {
     pub(super) offer: Offer,
     pub(super) largest: Option<Location>,
     pub(super) subscriptions: Vec<Subscription>,
-    /// The newest group's objects, from its first on; empty while it is too large to keep.
-    newest: Vec<LocObject>,
-    newest_bytes: usize,
+    pub(super) kept: Kept,
 }
 
 pub(super) struct Subscription {
     sender: RequestSender,
-    forward: bool,
-    window: Window,
+    pub(super) forward: bool,
+    priority: u8,
+    range: Range,
+    /// The largest location when it began, or went on after a pause: where a joining FETCH ends (draft 18 §5.1).
+    pub(super) joined_at: Option<Location>,
     open: Option<GroupStream>,
     /// A group that cannot be sent on: its stream is broken.
     cut: Option<u64>,
     last_object: Option<u64>,
-    streams: u64,
+    pub(super) streams: u64,
 }
 
 type Way<'a> = (&'a Connection, &'a mut JoinSet<()>);
@@ -43,22 +45,20 @@ impl Track {
             offer,
             largest: None,
             subscriptions: Vec::new(),
-            newest: Vec::new(),
-            newest_bytes: 0,
+            kept: Kept::default(),
         }
     }
 
     /// Sends an object to its takers and keeps it for those who join during its group.
-    pub(super) fn publish(&mut self, object: &LocObject, way: Option<Way<'_>>) -> Sent {
-        self.keep(object);
-        self.largest = Some(location(object));
+    pub(super) fn publish(&mut self, object: &Object, way: Option<Way<'_>>) -> Sent {
+        self.kept.push(object.clone());
+        self.largest = Some(object.location());
         let mut sent = Sent::default();
         if let Some((connection, tasks)) = way {
             for subscription in &mut self.subscriptions {
-                let forward =
-                    subscription.forward && subscription.window.contains(location(object));
-                match forward.then(|| {
-                    subscription.send(self.alias, &self.offer, object, (connection, tasks))
+                let wants = subscription.forward && subscription.range.contains(object.location());
+                match wants.then(|| {
+                    subscription.send(self.alias, &self.offer, &[object], (connection, tasks))
                 }) {
                     Some(true) => sent.taken += 1,
                     Some(false) => sent.dropped += 1,
@@ -77,11 +77,10 @@ impl Track {
         tasks: &mut JoinSet<()>,
     ) {
         if subscription.forward {
-            for object in &self.newest {
-                if subscription.window.contains(location(object)) {
-                    subscription.send(self.alias, &self.offer, object, (connection, &mut *tasks));
-                }
-            }
+            let newest = Location::new(self.largest.map_or(0, |largest| largest.group), 0);
+            let wanted = subscription.range.starting_at(newest);
+            let objects: Vec<&Object> = self.kept.range(wanted).collect();
+            subscription.send(self.alias, &self.offer, &objects, (connection, tasks));
         }
         self.subscriptions.push(subscription);
     }
@@ -97,11 +96,16 @@ impl Track {
         let mut subscription = self.subscriptions.swap_remove(index);
         let was_forward = subscription.forward;
         subscription.forward = params.forward.unwrap_or(was_forward);
+        subscription.priority = params.subscriber_priority.unwrap_or(subscription.priority);
+        let resumes = subscription.forward && !was_forward;
         if params.location_filter.is_some() {
-            subscription.window = Window::resolve(params.location_filter, self.largest);
-        } else if subscription.forward && !was_forward {
+            subscription.range = Range::of_subscription(params.location_filter, self.largest);
+        } else if resumes {
             // What was published during a pause is not sent (draft-22 §5.1).
-            subscription.window = subscription.window.resumed(self.largest);
+            subscription.range = subscription.range.resumed(self.largest);
+        }
+        if resumes {
+            subscription.joined_at = self.largest;
         }
         if !subscription.forward {
             subscription.open = None;
@@ -116,7 +120,7 @@ impl Track {
         if subscription.sender.send(&ok).is_err() {
             return;
         }
-        match subscription.forward && !was_forward {
+        match resumes {
             true => self.join(subscription, connection, tasks),
             false => self.subscriptions.push(subscription),
         }
@@ -148,23 +152,7 @@ impl Track {
         }
         count
     }
-
-    fn keep(&mut self, object: &LocObject) {
-        if object.object == 0 {
-            self.newest.clear();
-            self.newest_bytes = 0;
-        }
-        self.newest_bytes += object.payload.len();
-        if self.newest_bytes > KEPT_BYTES {
-            self.newest.clear();
-        } else if self.newest.len() as u64 == object.object {
-            self.newest.push(object.clone());
-        }
-    }
 }
-
-/// The newest group is kept up to this size: ten seconds at 6 Mbit/s. Beyond it a joiner waits for the next group.
-const KEPT_BYTES: usize = 8 << 20;
 
 impl Subscription {
     pub(super) fn new(
@@ -175,7 +163,9 @@ impl Subscription {
         Subscription {
             sender,
             forward: params.forward.unwrap_or(true),
-            window: Window::resolve(params.location_filter, largest),
+            priority: params.subscriber_priority.unwrap_or(DEFAULT_PRIORITY),
+            range: Range::of_subscription(params.location_filter, largest),
+            joined_at: largest,
             open: None,
             cut: None,
             last_object: None,
@@ -187,65 +177,77 @@ impl Subscription {
         self.sender.id()
     }
 
-    /// Hands an object to the transport; says whether it was taken.
-    fn send(&mut self, alias: u64, offer: &Offer, object: &LocObject, way: Way<'_>) -> bool {
+    /// Hands objects of one group to the transport; says whether they were taken.
+    fn send(&mut self, alias: u64, offer: &Offer, objects: &[&Object], way: Way<'_>) -> bool {
+        let Some(first) = objects.first() else {
+            return true;
+        };
         let header = SubgroupHeader {
             track_alias: alias,
-            group: object.group,
+            group: first.group,
             subgroup: SubgroupId::Zero,
             priority: Some(offer.priority),
             has_properties: true,
             end_of_group: true,
-            first_object: object.object == 0,
+            first_object: first.object == 0,
         };
+        let priority = transport_priority(self.priority, offer.priority);
         if offer.single_objects {
-            let sent = send_single(way.0, way.1, &header, offer.priority, chunks(object, None));
+            let sent = send_single(way.0, way.1, &header, priority, chunks(first, None));
             self.streams += u64::from(sent);
             return sent;
         }
-        self.send_on_group(&header, offer.priority, object, way)
+        self.send_on_group(&header, priority, objects, way)
     }
 
     fn send_on_group(
         &mut self,
         header: &SubgroupHeader,
-        priority: u8,
-        object: &LocObject,
+        priority: i32,
+        objects: &[&Object],
         (connection, tasks): Way<'_>,
     ) -> bool {
-        if self.cut == Some(object.group) {
+        if self.cut == Some(header.group) {
             return false;
         }
-        if self
-            .open
-            .as_ref()
-            .is_none_or(|open| open.group != object.group)
-        {
-            if let Some(open) = self.open.take() {
-                open.end();
+        let is_open = |open: &GroupStream| open.group == header.group;
+        if !self.open.as_ref().is_some_and(is_open) {
+            if let Some(before) = self.open.take() {
+                before.end();
             }
-            self.open = Some(GroupStream::open(connection, tasks, header, priority));
             self.last_object = None;
-            self.streams += 1;
         }
-        let chunks = chunks(object, self.last_object.replace(object.object));
-        let taken = self.open.as_ref().is_some_and(|open| open.add(chunks));
+        let mut chunks = objects
+            .iter()
+            .map(|object| chunks(object, self.last_object.replace(object.object)));
+        let taken = match &self.open {
+            Some(open) => chunks.all(|chunks| open.add(chunks)),
+            None => {
+                let first = chunks.collect();
+                self.open = Some(GroupStream::open(
+                    connection, tasks, header, priority, first,
+                ));
+                self.streams += 1;
+                true
+            }
+        };
         if !taken {
             self.open = None;
-            self.cut = Some(object.group);
+            self.cut = Some(header.group);
         }
         taken
     }
 }
 
-fn location(object: &LocObject) -> Location {
-    Location {
-        group: object.group,
-        object: object.object,
-    }
+/// The subscriber's priority before the publisher's, the most urgent first (draft-22 §5.2).
+pub(super) fn transport_priority(subscriber: u8, publisher: u8) -> i32 {
+    -(i32::from(subscriber) << 8 | i32::from(publisher))
 }
 
-fn chunks(object: &LocObject, previous: Option<u64>) -> Chunks {
+/// The subscriber priority of a request that names none.
+pub(super) const DEFAULT_PRIORITY: u8 = 128;
+
+fn chunks(object: &Object, previous: Option<u64>) -> Chunks {
     let header = ObjectHeader {
         id: object.object,
         properties: object.properties.0.clone(),
