@@ -239,47 +239,56 @@ fn subscribed(tracks: &mut [Track], request: u64) -> Option<(&mut Track, usize)>
     })
 }
 
-/// What a FETCH is for. Draft 18 may name a subscription instead of a track (draft 18 §10.12.2): then it ends where that
-/// one begins.
+const NOTHING_THERE: Refusal = (
+    RequestErrorCode::INVALID_RANGE,
+    "nothing was published there",
+);
+
+/// What a FETCH is for.
 fn fetched<'a>(
     tracks: &'a mut [Track],
     namespace: &Namespace,
     ask: &Fetch,
 ) -> Result<(&'a mut Track, Range), Refusal> {
-    let nothing = (
-        RequestErrorCode::INVALID_RANGE,
-        "nothing was published there",
-    );
-    let (joined, start): (u64, &dyn Fn(u64) -> u64) = match &ask.filter {
+    match ask.filter {
         FetchFilter::Range => {
-            let unknown = (RequestErrorCode::DOES_NOT_EXIST, "no track is named");
-            let track = find(tracks, namespace, ask.track.as_ref().ok_or(unknown)?)?;
+            let nameless = (RequestErrorCode::DOES_NOT_EXIST, "no track is named");
+            let track = find(tracks, namespace, ask.track.as_ref().ok_or(nameless)?)?;
             let range = Range::of_fetch(ask.params.location_filter, track.largest);
-            return Ok((track, range.ok_or(nothing)?));
+            Ok((track, range.ok_or(NOTHING_THERE)?))
         }
         FetchFilter::RelativeJoining {
             request_id,
             groups_back,
-        } => (*request_id, &|newest| newest.saturating_sub(*groups_back)),
+        } => joined(tracks, request_id, |newest| {
+            newest.saturating_sub(groups_back)
+        }),
         FetchFilter::AbsoluteJoining {
             request_id,
             start_group,
-        } => (*request_id, &|_| *start_group),
-    };
+        } => joined(tracks, request_id, |_| start_group),
+    }
+}
+
+/// Draft 18's FETCH that ends where a subscription begins (draft-18 §10.12.2). `start` is told the group of that.
+fn joined(
+    tracks: &mut [Track],
+    request: u64,
+    start: impl Fn(u64) -> u64,
+) -> Result<(&mut Track, Range), Refusal> {
     let unknown = RequestErrorCode::INVALID_JOINING_REQUEST_ID;
-    let (track, index) = subscribed(tracks, joined).ok_or((unknown, "no such subscription"))?;
+    let found = subscribed(tracks, request);
+    let (track, index) = found.ok_or((unknown, "no such subscription"))?;
     let subscription = &track.subscriptions[index];
     if !subscription.forward {
-        return Err((
-            RequestErrorCode::INVALID_RANGE,
-            "the subscription is paused",
-        ));
+        let code = RequestErrorCode::INVALID_RANGE;
+        return Err((code, "the subscription is paused"));
     }
-    let end = subscription.joined_at.ok_or(nothing)?;
+    let end = subscription.joined_at.ok_or(NOTHING_THERE)?;
     let start = Location::new(start(end.group), 0);
     match start <= end {
         true => Ok((track, Range { start, end })),
-        false => Err(nothing),
+        false => Err(NOTHING_THERE),
     }
 }
 

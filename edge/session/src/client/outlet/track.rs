@@ -27,7 +27,7 @@ pub(super) struct Subscription {
     pub(super) forward: bool,
     priority: u8,
     range: Range,
-    /// The largest location when it began, or went on after a pause: where a joining FETCH ends (draft 18 §5.1).
+    /// The largest location when it began, or went on after a pause: where a joining FETCH ends (draft-18 §5.1).
     pub(super) joined_at: Option<Location>,
     open: Option<GroupStream>,
     /// A group that cannot be sent on: its stream is broken.
