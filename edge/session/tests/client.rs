@@ -20,7 +20,10 @@ use meridian_session::transport::{Incoming, Transport, WebSocketSettings, accept
 use meridian_wire::control::{
     Fetch, FetchOk, Goaway, RequestError, RequestOk, Subscribe, SubscribeOk,
 };
-use meridian_wire::data::{FetchDecoder, FetchEvent, ObjectDatagram, ObjectStatus, RangeGap};
+use meridian_wire::data::{
+    FetchDecoder, FetchEvent, ObjectDatagram, ObjectStatus, RangeGap, SubgroupDecoder,
+    SubgroupEvent,
+};
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::param::FillParameters;
 use meridian_wire::property::Properties;
@@ -290,11 +293,23 @@ async fn a_fill_brings_the_current_group_beside_the_subscription() {
         };
         let params = Parameters {
             fill: Some(Box::new(fill)),
-            ..filtered(LocationFilter::NextObject)
+            ..newest()
         };
         let _request = talk.subscribe_by_hand(VIDEO, params).await;
         let past = talk.fetch_stream(GroupOrder::Ascending).await;
         assert_eq!(past, (None, objects));
+        assert_eq!(talk.outlet.publish(VIDEO, &object(4, 2, 10)).taken, 1);
+        // Nothing of the past is on it.
+        let live = soon(talk.watcher.accept_data()).await.unwrap();
+        let DataStream::Subgroup { first, .. } = live else {
+            panic!("{live:?}")
+        };
+        let mut decoder = SubgroupDecoder::new();
+        decoder.push(first);
+        let Ok(Some(SubgroupEvent::Header(header))) = decoder.poll() else {
+            panic!("no header")
+        };
+        assert!(!header.first_object, "{draft:?}");
     }
 }
 
@@ -328,7 +343,7 @@ async fn a_refused_namespace_is_told_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_goaway_is_told_once_to_both_sides() {
+async fn a_goaway_is_told_to_both_sides() {
     let mut talk = talk(Over::Quic, Draft::D22).await;
     talk.watcher.send_goaway(Goaway::default()).unwrap();
     assert!(matches!(soon(talk.outlet.serve()).await, Ended::Goaway));
@@ -338,27 +353,47 @@ async fn a_goaway_is_told_once_to_both_sides() {
 }
 
 #[tokio::test]
+async fn objects_that_overtake_their_answer_are_not_lost_nor_is_a_goaway_told_twice() {
+    let Sessions {
+        client,
+        server: edge,
+        endpoints: _endpoints,
+    } = sessions(Over::Quic, Draft::D22).await;
+    let mut inlet = Inlet::new(client);
+    soon(inlet.subscribe(AUDIO, name("audio"), Parameters::default()))
+        .await
+        .unwrap();
+    let request = soon(edge.accept_request()).await.unwrap();
+    let sound = object(7, 0, 160);
+    send_datagram(&edge, 9, &sound);
+    edge.send_goaway(Goaway::default()).unwrap();
+    assert!(matches!(soon(inlet.next()).await, Event::Goaway));
+    let ok = Message::SubscribeOk(SubscribeOk {
+        track_alias: 9,
+        params: Parameters::default(),
+        properties: Properties::default(),
+    });
+    request.stream.send(&ok).unwrap();
+    let accepted = soon(inlet.next()).await;
+    assert!(matches!(accepted, Event::Accepted { .. }), "{accepted:?}");
+    let arrived = soon(inlet.next()).await;
+    let Event::Arrival {
+        track: AUDIO,
+        arrival: Arrival::Object { object, .. },
+    } = arrived
+    else {
+        panic!("{arrived:?}")
+    };
+    assert_eq!(object, sound);
+}
+
+#[tokio::test]
 async fn datagrams_arrive_as_objects() {
     let mut talk = talk(Over::Quic, Draft::D22).await;
     talk.subscribe(AUDIO, Parameters::default()).await;
-    let [object] = &sounds(1)[..] else { panic!() };
-    let datagram = ObjectDatagram {
-        track_alias: AUDIO as u64,
-        group: object.group,
-        object: object.object,
-        priority: None,
-        properties: Some(object.properties.0.clone()),
-        end_of_group: true,
-        status: ObjectStatus::Normal,
-        payload: object.payload.clone(),
-    };
-    let mut bytes = BytesMut::new();
-    datagram.encode(&mut bytes);
-    talk.publisher
-        .connection()
-        .send_datagram(bytes.freeze())
-        .unwrap();
-    assert_eq!(talk.received(1).await, std::slice::from_ref(object));
+    let sound = object(7, 0, 160);
+    send_datagram(&talk.publisher, AUDIO as u64, &sound);
+    assert_eq!(talk.received(1).await, [sound]);
 }
 
 #[tokio::test]
@@ -417,6 +452,23 @@ async fn a_dialer_connects_over_each_transport_and_shows_its_token() {
         assert_eq!(server.peer_setup().authorization_tokens.len(), tokens);
         line.hang_up().await;
     }
+}
+
+fn send_datagram(publisher: &Session, track_alias: u64, object: &Object) {
+    let datagram = ObjectDatagram {
+        track_alias,
+        group: object.group,
+        object: object.object,
+        priority: None,
+        properties: Some(object.properties.0.clone()),
+        end_of_group: true,
+        status: ObjectStatus::Normal,
+        payload: object.payload.clone(),
+    };
+    let mut bytes = BytesMut::new();
+    datagram.encode(&mut bytes);
+    let connection = publisher.connection();
+    connection.send_datagram(bytes.freeze()).unwrap();
 }
 
 /// A publisher that has announced itself, and a watcher at the other end of its connection.

@@ -24,6 +24,8 @@ pub struct Inlet {
     early: VecDeque<(u64, Arrival)>,
     ready: VecDeque<(usize, Arrival)>,
     early_dropped: u64,
+    /// The edge has said goodbye, once.
+    leaving: bool,
     /// Each ends with the session's end, if it saw it.
     tasks: JoinSet<Option<SessionError>>,
 }
@@ -83,6 +85,7 @@ impl Inlet {
             early: VecDeque::new(),
             ready: VecDeque::new(),
             early_dropped: 0,
+            leaving: false,
             tasks,
         }
     }
@@ -155,7 +158,10 @@ impl Inlet {
                         return Event::Ended(error);
                     }
                 }
-                Ok(_) = goaway.wait_for(Option::is_some) => return Event::Goaway,
+                Ok(_) = goaway.wait_for(Option::is_some), if !self.leaving => {
+                    self.leaving = true;
+                    return Event::Goaway;
+                }
             }
         }
     }

@@ -107,6 +107,7 @@ impl Track {
         if resumes {
             subscription.joined_at = self.largest;
         }
+        subscription.leave_past_to_fill(params, self.largest);
         if !subscription.forward {
             subscription.open = None;
         }
@@ -160,7 +161,7 @@ impl Subscription {
         params: &Parameters,
         largest: Option<Location>,
     ) -> Subscription {
-        Subscription {
+        let mut subscription = Subscription {
             sender,
             forward: params.forward.unwrap_or(true),
             priority: params.subscriber_priority.unwrap_or(DEFAULT_PRIORITY),
@@ -170,6 +171,15 @@ impl Subscription {
             cut: None,
             last_object: None,
             streams: 0,
+        };
+        subscription.leave_past_to_fill(params, largest);
+        subscription
+    }
+
+    /// With a fill, what is past comes on its stream alone (draft-22 §5.1.4).
+    fn leave_past_to_fill(&mut self, params: &Parameters, largest: Option<Location>) {
+        if self.forward && params.fill.is_some() {
+            self.range = self.range.resumed(largest);
         }
     }
 
