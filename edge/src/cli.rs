@@ -1,5 +1,6 @@
 //! The command line. Flags that belong to one office live in its config file.
 
+use crate::config::MAX_WORKERS;
 use clap::Parser;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,9 +34,20 @@ pub struct Cli {
     #[arg(long, default_value = "127.0.0.1:4443", requires = "dev")]
     pub listen: SocketAddr,
 
+    /// Threads that serve clients with `--dev`; 0 for one on each core. An office's are in its file.
+    #[arg(long, default_value_t = 1, requires = "dev", value_parser = workers)]
+    pub workers: usize,
+
     /// Print a line of JSON with counters this often, as in `1s`.
     #[arg(long, value_parser = duration)]
     pub report_every: Option<Duration>,
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(workers) if workers <= MAX_WORKERS => Ok(workers),
+        _ => Err(format!("'{text}' is no number up to {MAX_WORKERS}")),
+    }
 }
 
 /// `500ms`, `20s`, `2m`, or seconds without a unit.
@@ -69,6 +81,8 @@ mod tests {
     fn a_config_or_dev_is_needed() {
         assert!(Cli::try_parse_from(["meridian-edge"]).is_err());
         assert!(Cli::try_parse_from(["meridian-edge", "--dev"]).is_ok());
+        assert!(Cli::try_parse_from(["meridian-edge", "--dev", "--workers", "2"]).is_ok());
+        assert!(Cli::try_parse_from(["meridian-edge", "--dev", "--workers", "65"]).is_err());
         assert!(Cli::try_parse_from(["meridian-edge", "--dev", "--config", "x"]).is_err());
     }
 }

@@ -1,12 +1,14 @@
 //! The doors for clients: raw QUIC and WebTransport on one UDP port, WebSocket on the TCP port of the same number.
 
 use crate::access::{self, Access};
+use crate::crowd::{Count, Crowd};
 use crate::entries::{Entries, Entry};
 use crate::gate::Gate;
 use crate::link;
+use crate::sockets;
+use crate::steering::Switch;
 use crate::web_socket;
 use crate::worker::Worker;
-use anyhow::Context;
 use meridian_relay::{Peer, Role};
 use meridian_session::endpoint::QuicSettings;
 use meridian_session::session::{Options, Session};
@@ -14,12 +16,12 @@ use meridian_session::tls::{self, Identity};
 use meridian_session::transport::{Connection, Incoming, UpgradeError};
 use meridian_wire::TerminationCode;
 use meridian_wire::param::AuthorizationToken;
-use std::cell::Cell;
-use std::net::SocketAddr;
-use std::rc::Rc;
+use quinn::Runtime;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 /// Clients at a time, unless configured: what an office of a large meeting may see.
 pub const MAX_CLIENTS: usize = 4096;
@@ -49,39 +51,102 @@ pub struct Doors {
 pub(crate) struct Entrance {
     pub(crate) worker: Worker,
     pub(crate) entries: Arc<Entries>,
-    access: Rc<Access>,
+    pub(crate) crowd: Arc<Crowd>,
+    access: Arc<Access>,
     max_clients: usize,
-    clients: Rc<Cell<usize>>,
-    pub(crate) handshakes: Rc<Cell<usize>>,
 }
 
-/// Opens the doors; tasks of the worker's serve who comes in. The address is the one that was bound.
-pub async fn listen(worker: &Worker, doors: Doors) -> anyhow::Result<SocketAddr> {
-    let address = doors.address;
+/// One worker's doors, bound but not yet open. It may be taken to the worker's thread.
+pub(crate) struct Doorway {
+    udp: UdpSocket,
+    tcp: TcpListener,
+    quic: quinn::ServerConfig,
+    endpoint: quinn::EndpointConfig,
+    /// Where there are several workers: this one's number, and how it reaches the others.
+    steering: Option<(usize, Arc<Switch>)>,
+    web_socket: TlsAcceptor,
+    access: Arc<Access>,
+    max_clients: usize,
+    entries: Arc<Entries>,
+    crowd: Arc<Crowd>,
+}
+
+/// Binds doors for this many workers; more than one share them through `switch`. Limits hold for all of them together,
+/// and what one gives a client in proof of its address is good at every other.
+pub(crate) fn bind(
+    doors: Doors,
+    workers: usize,
+    switch: Option<&Arc<Switch>>,
+) -> anyhow::Result<Vec<Doorway>> {
     let settings = QuicSettings::client_side();
     let server = tls::server(doors.identity.clone(), tls::client_facing_protocols())?;
-    let endpoint = settings
-        .endpoint(address, Some(settings.server_config(server)?))
-        .with_context(|| format!("UDP {address} cannot be bound; is another edge running?"))?;
-    let address = endpoint.local_addr()?;
-    let entrance = Entrance {
-        worker: worker.clone(),
-        entries: worker.entries(),
-        access: Rc::new(doors.access),
-        max_clients: doors.max_clients,
-        clients: Rc::new(Cell::new(0)),
-        handshakes: Rc::new(Cell::new(0)),
+    let quic = settings.server_config(server)?;
+    let web_socket = web_socket::acceptor(doors.identity)?;
+    let endpoint = quinn::EndpointConfig::default();
+    let access = Arc::new(doors.access);
+    let (entries, crowd) = (Arc::new(Entries::default()), Arc::new(Crowd::default()));
+    let sockets = sockets::bind(doors.address, workers)?;
+    let doorway = |(worker, sockets): (usize, sockets::Sockets)| {
+        let mut endpoint = endpoint.clone();
+        if let Some(switch) = switch {
+            let seal = switch.seal().clone();
+            endpoint.cid_generator(move || seal.generator(worker as u8));
+        }
+        Doorway {
+            udp: sockets.udp,
+            tcp: sockets.tcp,
+            quic: quic.clone(),
+            endpoint,
+            steering: switch.map(|switch| (worker, switch.clone())),
+            web_socket: web_socket.clone(),
+            access: access.clone(),
+            max_clients: doors.max_clients,
+            entries: entries.clone(),
+            crowd: crowd.clone(),
+        }
     };
-    web_socket::listen(&entrance, address, doors.identity)
-        .await
-        .with_context(|| format!("TCP {address} cannot be bound"))?;
-    tokio::task::spawn_local(take_connections(entrance, endpoint));
-    Ok(address)
+    Ok(sockets.into_iter().enumerate().map(doorway).collect())
+}
+
+impl Doorway {
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.udp.local_addr()?)
+    }
+
+    /// How clients fare at the doors of all workers, and how many there are.
+    pub(crate) fn counts(&self) -> (Arc<Entries>, Arc<Crowd>) {
+        (self.entries.clone(), self.crowd.clone())
+    }
+
+    /// Lets clients in; tasks of the worker's serve them. Must run on the worker's thread.
+    pub(crate) fn open(self, worker: &Worker) -> anyhow::Result<()> {
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let mut socket = runtime.wrap_udp_socket(self.udp)?;
+        if let Some((number, switch)) = &self.steering {
+            socket = switch.steer(*number, socket);
+        }
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(
+            self.endpoint,
+            Some(self.quic),
+            socket,
+            runtime,
+        )?;
+        let entrance = Entrance {
+            worker: worker.clone(),
+            entries: self.entries,
+            access: self.access,
+            max_clients: self.max_clients,
+            crowd: self.crowd,
+        };
+        web_socket::listen(&entrance, self.tcp, self.web_socket)?;
+        tokio::task::spawn_local(take_connections(entrance, endpoint));
+        Ok(())
+    }
 }
 
 async fn take_connections(entrance: Entrance, endpoint: quinn::Endpoint) {
     while let Some(incoming) = endpoint.accept().await {
-        let waiting = entrance.handshakes.get();
+        let waiting = entrance.crowd.handshakes();
         if waiting >= MAX_HANDSHAKES {
             entrance.entries.count(Entry::Busy);
             incoming.refuse();
@@ -90,13 +155,13 @@ async fn take_connections(entrance: Entrance, endpoint: quinn::Endpoint) {
             // It comes back with a token, or was never there.
             let _ = incoming.retry();
         } else {
-            tokio::task::spawn_local(enter(entrance.clone(), incoming));
+            let handshake = entrance.crowd.handshake();
+            tokio::task::spawn_local(enter(entrance.clone(), incoming, handshake));
         }
     }
 }
 
-async fn enter(entrance: Entrance, incoming: quinn::Incoming) {
-    let handshake = Count::one(&entrance.handshakes);
+async fn enter(entrance: Entrance, incoming: quinn::Incoming, handshake: Count) {
     let connected = timeout(HANDSHAKE, async {
         let connection = incoming.await?;
         anyhow::Ok(Incoming::read(connection).await?.accept().await?)
@@ -140,11 +205,10 @@ impl Entrance {
             let why = "this edge is closed to clients";
             return connection.close(TerminationCode::UNAUTHORIZED, why);
         }
-        if self.clients.get() >= self.max_clients {
+        let Some(_client) = self.crowd.client(self.max_clients) else {
             self.entries.count(Entry::Full);
             return connection.close(TerminationCode::INTERNAL_ERROR, "this edge is full");
-        }
-        let _client = Count::one(&self.clients);
+        };
         let session = match Session::accept(connection, Options::default()).await {
             Ok(session) => session,
             Err(error) => {
@@ -182,20 +246,4 @@ fn tokens_of(session: &Session) -> Vec<AuthorizationToken> {
     let path = session.connection().path_and_query().or(path);
     tokens.extend(path.and_then(access::token_in_query));
     tokens
-}
-
-/// Counts for as long as it lives.
-pub(crate) struct Count(Rc<Cell<usize>>);
-
-impl Count {
-    pub(crate) fn one(of: &Rc<Cell<usize>>) -> Count {
-        of.set(of.get() + 1);
-        Count(of.clone())
-    }
-}
-
-impl Drop for Count {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
 }

@@ -4,6 +4,7 @@ use crate::access::{self, Keys, KeysError};
 use meridian_relay::Role;
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// What an edge is told of itself and its neighbours.
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// The office's id, as in `bangkok`.
     pub office: String,
+    /// Threads that serve clients, each with a relay of its own; one if absent, one for each core if 0.
+    pub workers: Option<usize>,
     /// Where it listens.
     pub listen: Listen,
     /// The certificate clients see.
@@ -111,6 +114,19 @@ pub struct Limits {
     pub clients: Option<usize>,
 }
 
+/// The most workers an edge can have: more than any machine that is one office's has cores.
+pub const MAX_WORKERS: usize = 64;
+
+/// How many workers are meant by a number asked for: one if there is none, one for each core this process may use if 0.
+pub fn workers(asked: Option<usize>) -> usize {
+    match asked {
+        Some(0) => std::thread::available_parallelism()
+            .map_or(1, NonZeroUsize::get)
+            .min(MAX_WORKERS),
+        asked => asked.unwrap_or(1),
+    }
+}
+
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -180,6 +196,12 @@ impl Config {
             return wrong(
                 "office",
                 "an office id has lower-case letters, digits and hyphens",
+            );
+        }
+        if self.workers.is_some_and(|workers| workers > MAX_WORKERS) {
+            return wrong(
+                "workers",
+                format!("there can be {MAX_WORKERS} workers at most"),
             );
         }
         if !self.neighbours.is_empty() && self.neighbour_tls.is_none() {
@@ -282,6 +304,10 @@ impl Config {
         if let Some(address) = self.listen.neighbours {
             text += &format!(", neighbours on {address}");
         }
+        match workers(self.workers) {
+            1 => {}
+            workers => text += &format!(", {workers} workers"),
+        }
         for neighbour in &self.neighbours {
             text += &format!("\n  {:?} {}", neighbour.role, neighbour.office);
             match neighbour.address {
@@ -379,6 +405,24 @@ open = true
         let (line, what) = fails("address = \"127.0.0.1:5000\"\n", "");
         assert_eq!(line, 14);
         assert!(what.contains("needs an address"), "{what}");
+    }
+
+    #[test]
+    fn there_is_one_worker_unless_more_are_asked_for() {
+        let config = Config::parse(GOOD).expect("it is good");
+        assert_eq!(workers(config.workers), 1);
+        let more = GOOD.replace("[listen]", "workers = 4\n[listen]");
+        let config = Config::parse(&more).expect("it is good");
+        assert_eq!(workers(config.workers), 4);
+        assert!(config.describe().contains("4 workers"));
+        assert!(workers(Some(0)) >= 1);
+    }
+
+    #[test]
+    fn too_many_workers_are_refused_with_their_line() {
+        let (line, what) = fails("[listen]", "workers = 65\n[listen]");
+        assert_eq!(line, 3);
+        assert!(what.contains("64 workers"), "{what}");
     }
 
     #[test]

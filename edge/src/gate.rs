@@ -6,14 +6,13 @@ use meridian_relay::Permissions;
 use meridian_wire::Message;
 use meridian_wire::param::AuthorizationToken;
 use std::future::pending;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::watch;
 
 /// Stands beside a client's session.
 pub(crate) struct Gate {
-    access: Rc<Access>,
+    access: Arc<Access>,
     entries: Arc<Entries>,
     /// `None`: never.
     expires: watch::Sender<Option<SystemTime>>,
@@ -23,7 +22,7 @@ impl Gate {
     /// Lets a client in with the tokens it brought. A bad one is an error; without one it may do nothing
     /// until it brings one with a request.
     pub(crate) fn open(
-        access: &Rc<Access>,
+        access: &Arc<Access>,
         entries: &Arc<Entries>,
         tokens: &[AuthorizationToken],
     ) -> Result<(Gate, Permissions), TokenError> {

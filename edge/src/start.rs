@@ -3,10 +3,10 @@
 use crate::access::Access;
 use crate::cli::Cli;
 use crate::clients::{self, Doors};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, workers};
+use crate::edge::Edge;
 use crate::neighbours;
 use crate::report;
-use crate::worker::Worker;
 use anyhow::{Context, anyhow};
 use meridian_session::tls::{self, Identity};
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ enum Plan {
     /// One office, from its file.
     Office(Box<Config>),
     /// A stand-alone edge.
-    Dev(SocketAddr),
+    Dev { address: SocketAddr, workers: usize },
 }
 
 /// Runs an edge until it is told to stop. Everything that can be wrong is found before a port is bound.
@@ -38,10 +38,13 @@ pub fn run(cli: Cli) -> ExitCode {
     if cli.check_config {
         match &plan {
             Plan::Office(config) => println!("{}", config.describe()),
-            Plan::Dev(address) => println!("dev: clients on {address}\n  open to everybody"),
+            Plan::Dev { address, workers } => {
+                println!("dev: clients on {address}, {workers} workers\n  open to everybody");
+            }
         }
         return ExitCode::SUCCESS;
     }
+    end_with_a_panic();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -60,55 +63,65 @@ pub fn run(cli: Cli) -> ExitCode {
 fn plan(cli: &Cli) -> Result<Plan, ConfigError> {
     match &cli.config {
         Some(path) => Config::load(path).map(Box::new).map(Plan::Office),
-        None => Ok(Plan::Dev(cli.listen)),
+        None => Ok(Plan::Dev {
+            address: cli.listen,
+            workers: workers(Some(cli.workers)),
+        }),
     }
 }
 
 async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
-    let office;
-    let worker;
-    match plan {
-        Plan::Dev(address) => {
+    let mut edge = match plan {
+        Plan::Dev { address, workers } => {
             let identity = Identity::ephemeral()?;
             let fingerprint = identity.fingerprint().context("a certificate has a hash")?;
-            worker = Worker::start(meridian_relay::Config::default());
             let doors = Doors {
                 address,
                 identity,
                 access: Access::Open,
                 max_clients: clients::MAX_CLIENTS,
             };
-            let address = clients::listen(&worker, doors).await?;
+            let edge = Edge::start(meridian_relay::Config::default(), doors, workers).await?;
+            let address = edge.address();
             println!("meridian-edge: listening on {address} (UDP and TCP), open to everybody");
             println!("meridian-edge: certificate SHA-256 {fingerprint}");
-            office = "dev".to_owned();
+            edge
         }
         Plan::Office(config) => {
             let access = config.access();
             let access = access.map_err(|(path, error)| anyhow!("{}: {error}", path.display()))?;
-            let identity = Identity::load(&config.tls.certificate, &config.tls.key)?;
-            worker = Worker::start(config.relay());
             let doors = Doors {
                 address: config.listen.clients,
-                identity,
+                identity: Identity::load(&config.tls.certificate, &config.tls.key)?,
                 access,
                 max_clients: config.limits.clients.unwrap_or(clients::MAX_CLIENTS),
             };
-            let address = clients::listen(&worker, doors).await?;
-            neighbours::start(&worker, &config)?;
-            tracing::info!(office = config.office, %address, "listening");
-            office = config.office;
+            let edge = Edge::start(config.relay(), doors, workers(config.workers)).await?;
+            neighbours::start(edge.first(), &config)?;
+            tracing::info!(office = config.office, address = %edge.address(), "listening");
+            edge
         }
-    }
+    };
     if let Some(period) = cli.report_every {
-        tokio::task::spawn_local(report::print_every(worker.clone(), office, period));
+        tokio::task::spawn_local(report::print_every(edge.reporter(), period));
     }
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted?,
         _ = terminated.recv() => {}
+        error = edge.failed() => return Err(error),
     }
     tracing::info!("draining");
-    worker.drain_sessions().await;
-    Ok(())
+    edge.drain().await
+}
+
+/// A worker that has panicked may hold anything half done: rather no edge than half of one. Tasks would keep a panic to
+/// themselves.
+fn end_with_a_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        eprintln!("meridian-edge: a worker has panicked; the edge cannot go on");
+        std::process::exit(1);
+    }));
 }

@@ -10,31 +10,56 @@ use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Measurements of one worker.
+#[derive(Default)]
 pub(crate) struct Stats {
+    times: Times,
+    neighbours: BTreeMap<String, (Role, Connection)>,
+}
+
+/// Distributions of times.
+#[derive(Clone)]
+pub(crate) struct Times {
     /// From the moment bytes were there to read to the moment everything they caused was written, in microseconds.
     hop: Histogram<u64>,
     /// From capture to arrival here, by the publisher's clock and ours, in microseconds.
     lag: Histogram<u64>,
-    neighbours: BTreeMap<String, (Role, Connection)>,
 }
 
-impl Default for Stats {
-    fn default() -> Stats {
+impl Default for Times {
+    fn default() -> Times {
         // Up to a minute, to two digits.
         let micros =
             || Histogram::new_with_bounds(1, 60_000_000, 2).expect("the bounds are in order");
-        Stats {
+        Times {
             hop: micros(),
             lag: micros(),
-            neighbours: BTreeMap::new(),
         }
+    }
+}
+
+impl Times {
+    /// Microseconds.
+    pub(crate) fn hop(&self) -> Value {
+        quantiles(&self.hop, 1.0)
+    }
+
+    /// Milliseconds.
+    pub(crate) fn lag(&self) -> Value {
+        quantiles(&self.lag, 1000.0)
+    }
+
+    /// Takes in what another worker measured.
+    pub(crate) fn add(&mut self, other: &Times) {
+        self.hop += &other.hop;
+        self.lag += &other.lag;
     }
 }
 
 impl Stats {
     /// Everything that was read at `since` has been passed on.
     pub(crate) fn passed_on(&mut self, since: Instant) {
-        self.hop
+        self.times
+            .hop
             .saturating_record(since.elapsed().as_micros() as u64);
     }
 
@@ -47,7 +72,7 @@ impl Stats {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let lag = (now.as_micros() as u64).saturating_sub(captured);
-        self.lag.saturating_record(lag);
+        self.times.lag.saturating_record(lag);
     }
 
     pub(crate) fn neighbour_came(&mut self, office: &str, role: Role, connection: Connection) {
@@ -59,14 +84,8 @@ impl Stats {
         self.neighbours.remove(office);
     }
 
-    /// Microseconds.
-    pub(crate) fn hop(&self) -> Value {
-        quantiles(&self.hop, 1.0)
-    }
-
-    /// Milliseconds.
-    pub(crate) fn lag(&self) -> Value {
-        quantiles(&self.lag, 1000.0)
+    pub(crate) fn times(&self) -> Times {
+        self.times.clone()
     }
 
     pub(crate) fn neighbours(&self) -> Value {

@@ -1,6 +1,7 @@
 //! The door for networks that block UDP: qmux over secure WebSocket (R6).
 
-use crate::clients::{Count, Entrance};
+use crate::clients::Entrance;
+use crate::crowd::Count;
 use crate::entries::Entry;
 use meridian_session::tls::{self, Identity};
 use meridian_session::transport::{Connection, UpgradeError, WebSocketSettings, accept_web_socket};
@@ -15,14 +16,18 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes in progress beyond which nobody is let in.
 const MAX_HANDSHAKES: usize = 1024;
 
-pub(crate) async fn listen(
-    entrance: &Entrance,
-    address: SocketAddr,
-    identity: Identity,
-) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address).await?;
+/// TLS as WebSockets want it.
+pub(crate) fn acceptor(identity: Identity) -> anyhow::Result<TlsAcceptor> {
     let tls = tls::server(identity, vec![b"http/1.1".to_vec()])?;
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    Ok(TlsAcceptor::from(Arc::new(tls)))
+}
+
+pub(crate) fn listen(
+    entrance: &Entrance,
+    listener: std::net::TcpListener,
+    acceptor: TlsAcceptor,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
     tokio::task::spawn_local(take_connections(entrance.clone(), listener, acceptor));
     Ok(())
 }
@@ -30,8 +35,10 @@ pub(crate) async fn listen(
 async fn take_connections(entrance: Entrance, listener: TcpListener, acceptor: TlsAcceptor) {
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) if entrance.handshakes.get() < MAX_HANDSHAKES => {
-                tokio::task::spawn_local(enter(entrance.clone(), acceptor.clone(), stream, remote));
+            Ok((stream, remote)) if entrance.crowd.handshakes() < MAX_HANDSHAKES => {
+                let handshake = entrance.crowd.handshake();
+                let (entrance, acceptor) = (entrance.clone(), acceptor.clone());
+                tokio::task::spawn_local(enter(entrance, acceptor, stream, remote, handshake));
             }
             Ok(_) => entrance.entries.count(Entry::Busy),
             // Out of file descriptors, most likely: the next try waits until some have been closed.
@@ -43,8 +50,13 @@ async fn take_connections(entrance: Entrance, listener: TcpListener, acceptor: T
     }
 }
 
-async fn enter(entrance: Entrance, acceptor: TlsAcceptor, stream: TcpStream, remote: SocketAddr) {
-    let handshake = Count::one(&entrance.handshakes);
+async fn enter(
+    entrance: Entrance,
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    remote: SocketAddr,
+    handshake: Count,
+) {
     let connected = tokio::time::timeout(HANDSHAKE, async {
         // Small frames are not to wait for others (Nagle).
         stream.set_nodelay(true)?;

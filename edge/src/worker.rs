@@ -3,16 +3,15 @@
 //! Everything that touches the relay goes through [`Worker::relay`]: it runs one `handle_*` and then carries out what the
 //! relay asks for until it asks for nothing more.
 
-use crate::entries::Entries;
 use crate::link::Link;
 use crate::sending::Sending;
+use crate::siblings;
 use crate::stats::Stats;
 use meridian_relay::{Counters, InStreamId, OutStreamId, Outgoing, Relay, SessionId};
 use meridian_wire::{ResetCode, TerminationCode};
 use slotmap::SecondaryMap;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
@@ -27,7 +26,6 @@ pub struct Worker(Rc<Shared>);
 
 struct Shared {
     state: RefCell<State>,
-    entries: Arc<Entries>,
     /// The relay's next deadline has moved forward.
     sooner: Notify,
 }
@@ -60,7 +58,6 @@ impl Worker {
                 stats: Stats::default(),
                 armed: None,
             }),
-            entries: Arc::default(),
             sooner: Notify::new(),
         }));
         tokio::task::spawn_local(worker.clone().run_clock());
@@ -70,11 +67,6 @@ impl Worker {
     /// What the relay has counted since it started.
     pub fn counters(&self) -> Counters {
         self.0.state.borrow().relay.counters().clone()
-    }
-
-    /// How clients fared at the doors.
-    pub fn entries(&self) -> Arc<Entries> {
-        self.0.entries.clone()
     }
 
     /// Lets `act` at the relay, then does what the relay asks for.
@@ -103,12 +95,11 @@ impl Worker {
     /// Tells every peer to leave, and gives it time to; then closes what is left, and waits until what they still had to
     /// say has left, or the time is up.
     pub(crate) async fn drain_sessions(&self) {
+        // Other workers are told by whoever told this one.
         let sessions: Vec<_> = self.state(|state| {
-            state
-                .links
-                .values()
-                .map(|link| link.session.clone())
-                .collect()
+            let links = state.links.values();
+            let outward = links.filter(|link| !siblings::is_inner(&link.session));
+            outward.map(|link| link.session.clone()).collect()
         });
         self.relay(|relay| relay.drain(GRACE));
         let all_closed = || async {

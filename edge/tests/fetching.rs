@@ -6,11 +6,11 @@ mod offices;
 
 use bytes::{Bytes, BytesMut};
 use common::*;
-use meridian_session::session::{RequestEvent, RequestStream, Session};
-use meridian_wire::control::{Fetch, FetchOk, SubscribeOk};
+use meridian_session::session::RequestEvent;
+use meridian_wire::control::{FetchOk, SubscribeOk};
 use meridian_wire::data::{
-    FetchDecoder, FetchEncoder, FetchEvent, FetchHeader, FetchObject, ObjectHeader, ObjectStatus,
-    SubgroupDecoder, SubgroupEvent, SubgroupHeader, SubgroupId,
+    FetchEncoder, FetchHeader, FetchObject, ObjectHeader, ObjectStatus, SubgroupDecoder,
+    SubgroupEvent, SubgroupHeader, SubgroupId,
 };
 use meridian_wire::property::Properties;
 use meridian_wire::{
@@ -218,32 +218,6 @@ fn objects_of_group_5(track_alias: u64, stream: Bytes) -> Vec<(u64, Bytes)> {
     found
 }
 
-async fn fetch(session: &Session, from: u64, to: u64) -> RequestStream {
-    let opened = session.open_request(|request_id| {
-        Message::Fetch(Fetch {
-            request_id,
-            track: Some(track("audio")),
-            filter: FetchFilter::Range,
-            params: Parameters {
-                location_filter: Some(LocationFilter::Absolute {
-                    start: Location::new(from, 0),
-                    end_group: Some(to),
-                    end_object: None,
-                }),
-                ..Parameters::default()
-            },
-        })
-    });
-    opened.await.expect("a request stream")
-}
-
-fn end_of(answer: RequestEvent) -> Location {
-    match answer {
-        RequestEvent::Message(Message::FetchOk(ok)) => ok.end,
-        other => panic!("no FETCH_OK but {other:?}"),
-    }
-}
-
 /// A fetch stream with groups of one object.
 fn past(request_id: u64, groups: &[u64]) -> Bytes {
     let mut out = BytesMut::new();
@@ -262,25 +236,4 @@ fn past(request_id: u64, groups: &[u64]) -> Bytes {
         out.extend_from_slice(&[group as u8; 160]);
     }
     out.freeze()
-}
-
-/// The groups of a fetch stream and the byte that fills their objects.
-fn objects(stream: Bytes) -> Vec<(u64, u8)> {
-    let mut decoder = FetchDecoder::new(Draft::D22, GroupOrder::Ascending);
-    decoder.push(stream);
-    let mut found = Vec::new();
-    while let Some(event) = decoder.poll().expect("well-formed") {
-        if let FetchEvent::Object {
-            header,
-            wire,
-            head_len,
-        } = event
-        {
-            let payload = &wire[head_len..];
-            assert_eq!(payload.len(), 160);
-            assert!(payload.iter().all(|byte| *byte == payload[0]));
-            found.push((header.group, payload[0]));
-        }
-    }
-    found
 }

@@ -80,6 +80,33 @@ impl DropReason {
     }
 }
 
+impl std::ops::AddAssign<&Counters> for Counters {
+    fn add_assign(&mut self, other: &Counters) {
+        let Counters {
+            objects_in,
+            objects_out,
+            bytes_in,
+            bytes_out,
+            duplicates,
+            drops,
+            evicted_groups,
+            malformed_tracks,
+            looped_parents,
+        } = other;
+        self.objects_in += objects_in;
+        self.objects_out += objects_out;
+        self.bytes_in += bytes_in;
+        self.bytes_out += bytes_out;
+        self.duplicates += duplicates;
+        for (sum, drops) in self.drops.iter_mut().zip(drops) {
+            *sum += drops;
+        }
+        self.evicted_groups += evicted_groups;
+        self.malformed_tracks += malformed_tracks;
+        self.looped_parents += looped_parents;
+    }
+}
+
 impl Counters {
     pub(crate) fn drop(&mut self, reason: DropReason, objects: u64) {
         self.drops[reason as usize] += objects;

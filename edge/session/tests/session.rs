@@ -96,6 +96,33 @@ async fn a_request_goes_round_on_every_transport_and_draft() {
 }
 
 #[tokio::test]
+async fn an_answer_is_heard_though_the_stop_of_its_request_comes_before_it() {
+    for over in EVERY {
+        let Sessions { client, server, .. } = sessions(over, Draft::D22).await;
+        let mut ours = soon(client.open_request(subscribe)).await.unwrap();
+        let theirs = soon(server.accept_request()).await.unwrap();
+        let (sender, mut receiver) = theirs.stream.split();
+        receiver.stop(ResetCode::CANCELLED);
+        // What is said later comes later: after it the stop is there too.
+        let mut later = soon(client.open_request(announce)).await.unwrap();
+        let answered = soon(server.accept_request()).await.unwrap();
+        let answer = async {
+            let ok = Message::RequestOk(RequestOk::default());
+            answered.stream.send(&ok).unwrap();
+            message(&mut later).await;
+            sender.send(&subscribe_ok()).unwrap();
+            sender.finish().unwrap();
+        };
+        let (heard, ()) = futures_util::future::join(message(&mut ours), answer).await;
+        assert_eq!(heard, subscribe_ok(), "{over:?}");
+        assert_eq!(soon(ours.recv()).await, Ok(RequestEvent::Fin));
+        let stopped = RequestEvent::Stopped(ResetCode::CANCELLED);
+        assert_eq!(soon(ours.recv()).await, Ok(stopped), "{over:?}");
+        answered.stream.finish().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn servers_ask_with_odd_ids() {
     let Sessions { client, server, .. } = sessions(Over::Quic, Draft::D22).await;
     let first = soon(server.open_request(subscribe)).await.unwrap();

@@ -3,19 +3,24 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use bytes::{Bytes, BytesMut};
-use meridian_edge::Worker;
+use meridian_edge::Edge;
 use meridian_edge::access::Access;
-use meridian_edge::clients::{self, Doors};
+use meridian_edge::clients::Doors;
 use meridian_session::endpoint::QuicSettings;
 use meridian_session::session::{
     DataStream, Options, RequestEvent, RequestStream, Session, SessionError,
 };
 use meridian_session::tls::{self, Identity, Trust};
 use meridian_session::transport::Incoming;
-use meridian_wire::control::{NamespaceRequest, Subscribe, SubscribeOk};
-use meridian_wire::data::{ObjectHeader, ObjectStatus, SubgroupHeader, SubgroupId};
+use meridian_wire::control::{Fetch, NamespaceRequest, Subscribe, SubscribeOk};
+use meridian_wire::data::{
+    FetchDecoder, FetchEvent, ObjectHeader, ObjectStatus, SubgroupHeader, SubgroupId,
+};
 use meridian_wire::property::Properties;
-use meridian_wire::{Draft, FullTrackName, Message, Namespace, Parameters};
+use meridian_wire::{
+    Draft, FetchFilter, FullTrackName, GroupOrder, Location, LocationFilter, Message, Namespace,
+    Parameters,
+};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::task::LocalSet;
@@ -37,23 +42,32 @@ pub(crate) fn block_on<R>(future: impl Future<Output = R>) -> R {
 }
 
 /// An edge with open doors on a port the system chose.
-pub(crate) async fn open_edge() -> (Worker, SocketAddr) {
+pub(crate) async fn open_edge() -> (Edge, SocketAddr) {
     edge(Access::Open, 100).await
 }
 
+/// The same with several workers.
+pub(crate) async fn open_edge_with(workers: usize) -> (Edge, SocketAddr) {
+    start(Access::Open, 100, workers).await
+}
+
 /// An edge on a port the system chose.
-pub(crate) async fn edge(access: Access, max_clients: usize) -> (Worker, SocketAddr) {
-    let worker = Worker::start(meridian_relay::Config::default());
+pub(crate) async fn edge(access: Access, max_clients: usize) -> (Edge, SocketAddr) {
+    start(access, max_clients, 1).await
+}
+
+async fn start(access: Access, max_clients: usize, workers: usize) -> (Edge, SocketAddr) {
     let doors = Doors {
         address: "127.0.0.1:0".parse().expect("an address"),
         identity: Identity::ephemeral().expect("a certificate"),
         access,
         max_clients,
     };
-    let address = clients::listen(&worker, doors)
+    let edge = Edge::start(meridian_relay::Config::default(), doors, workers)
         .await
         .expect("loopback has a free port");
-    (worker, address)
+    let address = edge.address();
+    (edge, address)
 }
 
 /// A session over raw QUIC.
@@ -68,10 +82,24 @@ pub(crate) async fn connect_with(
     draft: Draft,
     options: Options,
 ) -> Result<Session, SessionError> {
-    let settings = QuicSettings::client_side();
-    let endpoint = settings
+    connect_from(&endpoint(), edge, draft, options).await
+}
+
+/// A client's endpoint.
+pub(crate) fn endpoint() -> quinn::Endpoint {
+    QuicSettings::client_side()
         .endpoint("127.0.0.1:0".parse().expect("an address"), None)
-        .expect("loopback has a free port");
+        .expect("loopback has a free port")
+}
+
+/// The same from an endpoint that the caller keeps.
+pub(crate) async fn connect_from(
+    endpoint: &quinn::Endpoint,
+    edge: SocketAddr,
+    draft: Draft,
+    options: Options,
+) -> Result<Session, SessionError> {
+    let settings = QuicSettings::client_side();
     let tls =
         tls::client(&Trust::Anyone, None, tls::moqt_protocols(&[draft])).expect("TLS settings");
     let config = settings.client_config(tls).expect("TLS 1.3");
@@ -214,6 +242,55 @@ pub(crate) async fn receive_stream(subscriber: &Session) -> Bytes {
         all.extend_from_slice(&chunk);
     }
     all.freeze()
+}
+
+/// Asks for the groups `from` to `to`.
+pub(crate) async fn fetch(session: &Session, from: u64, to: u64) -> RequestStream {
+    let opened = session.open_request(|request_id| {
+        Message::Fetch(Fetch {
+            request_id,
+            track: Some(track("audio")),
+            filter: FetchFilter::Range,
+            params: Parameters {
+                location_filter: Some(LocationFilter::Absolute {
+                    start: Location::new(from, 0),
+                    end_group: Some(to),
+                    end_object: None,
+                }),
+                ..Parameters::default()
+            },
+        })
+    });
+    opened.await.expect("a request stream")
+}
+
+/// Where the answer to a FETCH says that it ends.
+pub(crate) fn end_of(answer: RequestEvent) -> Location {
+    match answer {
+        RequestEvent::Message(Message::FetchOk(ok)) => ok.end,
+        other => panic!("no FETCH_OK but {other:?}"),
+    }
+}
+
+/// The groups of a fetch stream and the byte that fills their objects.
+pub(crate) fn objects(stream: Bytes) -> Vec<(u64, u8)> {
+    let mut decoder = FetchDecoder::new(Draft::D22, GroupOrder::Ascending);
+    decoder.push(stream);
+    let mut found = Vec::new();
+    while let Some(event) = decoder.poll().expect("well-formed") {
+        if let FetchEvent::Object {
+            header,
+            wire,
+            head_len,
+        } = event
+        {
+            let payload = &wire[head_len..];
+            assert_eq!(payload.len(), 160);
+            assert!(payload.iter().all(|byte| *byte == payload[0]));
+            found.push((header.group, payload[0]));
+        }
+    }
+    found
 }
 
 /// What makes a track audio for the edges: they take it through both parents.

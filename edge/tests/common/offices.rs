@@ -5,7 +5,7 @@
 use crate::common;
 use meridian_edge::access::Access;
 use meridian_edge::config::Config;
-use meridian_edge::{Worker, clients, neighbours};
+use meridian_edge::{Edge, clients, config, neighbours};
 use meridian_relay::Counters;
 use meridian_session::tls::Identity;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -67,7 +67,6 @@ impl Authority {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             common::block_on(async move {
-                let worker = Worker::start(config.relay());
                 let tls = &config.tls;
                 let doors = clients::Doors {
                     address: config.listen.clients,
@@ -75,13 +74,15 @@ impl Authority {
                     access: Access::Open,
                     max_clients: 100,
                 };
-                let address = clients::listen(&worker, doors).await.expect("a free port");
-                neighbours::start(&worker, &config).expect("the port is free");
-                ready.send(address).expect("the test waits");
+                let workers = config::workers(config.workers);
+                let edge = Edge::start(config.relay(), doors, workers).await;
+                let edge = edge.expect("a free port");
+                neighbours::start(edge.first(), &config).expect("the port is free");
+                ready.send(edge.address()).expect("the test waits");
                 let answer = async {
                     while let Some(ask) = asked.recv().await {
                         // Who asked may have given up.
-                        let _ = ask.send(worker.counters());
+                        let _ = ask.send(edge.first().counters());
                     }
                 };
                 // The test dropping its end stops the office too.

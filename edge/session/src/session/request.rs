@@ -9,12 +9,18 @@ use bytes::Bytes;
 use meridian_wire::control::RequestUpdate;
 use meridian_wire::{ControlDecoder, Message, Parameters, ResetCode, TerminationCode};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
-use tokio::time::timeout;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Sleep, sleep, timeout};
 
 /// The longest read at once: messages are small.
 const MAX_CHUNK: usize = 4096;
+
+/// How long an answer is waited for whose request has been stopped. Who answers and stops the rest of the request says
+/// both at once, but they may come in either order (a lost packet; qmux, where a stop goes first).
+const OVERTAKEN: Duration = Duration::from_secs(1);
 
 /// A request stream. Dropped, or a half of it dropped before its end, the request is cancelled.
 #[derive(Debug)]
@@ -64,7 +70,9 @@ impl RequestStream {
                 decoder: incoming.0,
                 stream: incoming.1,
                 fin: false,
+                ours,
                 stopped: Some(stopped),
+                overtaken: None,
             },
         }
     }
@@ -183,8 +191,12 @@ pub struct RequestReceiver {
     decoder: ControlDecoder,
     stream: RecvStream,
     fin: bool,
+    /// The request is ours, and what comes is its answer.
+    ours: bool,
     /// Until the peer's stop, or the acknowledged end, of our direction.
     stopped: Option<StopWatch>,
+    /// A stop that came before the answer's end, and until when that is waited for.
+    overtaken: Option<(ResetCode, Pin<Box<Sleep>>)>,
 }
 
 impl std::fmt::Debug for RequestReceiver {
@@ -268,9 +280,10 @@ impl RequestReceiver {
                 && let Poll::Ready(code) = stopped.as_mut().poll(cx)
             {
                 self.stopped = None;
-                if let Some(code) = code {
-                    return Poll::Ready(Arrival::Event(RequestEvent::Stopped(code)));
-                }
+                self.overtaken = code.map(|code| (code, Box::pin(sleep(OVERTAKEN))));
+            }
+            if let Some(code) = self.poll_overtaken(cx) {
+                return Poll::Ready(Arrival::Event(RequestEvent::Stopped(code)));
             }
             match self.fin && self.stopped.is_none() {
                 true => Poll::Ready(Arrival::Event(RequestEvent::Done)),
@@ -278,6 +291,17 @@ impl RequestReceiver {
             }
         })
         .await
+    }
+
+    /// The peer's stop, as soon as nothing may come any more that was said before it.
+    fn poll_overtaken(&mut self, cx: &mut Context<'_>) -> Option<ResetCode> {
+        let (code, patience) = self.overtaken.as_mut()?;
+        if self.ours && !self.fin && patience.as_mut().poll(cx).is_pending() {
+            return None;
+        }
+        let code = *code;
+        self.overtaken = None;
+        Some(code)
     }
 
     /// Tells the peer that nothing more is wanted.

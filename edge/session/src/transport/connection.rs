@@ -37,7 +37,7 @@ pub enum Transport {
     Quic,
     /// WebTransport over HTTP/3.
     WebTransport,
-    /// qmux over a secure WebSocket.
+    /// qmux over a secure WebSocket, or between two threads.
     Qmux,
 }
 
@@ -73,6 +73,11 @@ impl Connection {
             Kind::WebTransport(_) => Transport::WebTransport,
             Kind::Qmux(_) => Transport::Qmux,
         }
+    }
+
+    /// Whether it joins two threads of this process (see [`in_process`](super::in_process())).
+    pub fn is_in_process(&self) -> bool {
+        matches!(&self.kind, Kind::Qmux(carrier) if carrier.is_in_process())
     }
 
     /// The QUIC connection below, if there is one.
@@ -212,7 +217,7 @@ impl Connection {
         }
     }
 
-    /// Where the peer is. It may change when a client migrates.
+    /// Where the peer is. It may change when a client migrates; within a process it is nowhere: `0.0.0.0:0`.
     pub fn remote_address(&self) -> SocketAddr {
         match &self.kind {
             Kind::Quic(quic) => quic.remote_address(),

@@ -5,6 +5,7 @@
 mod connection;
 mod error;
 mod header;
+mod in_process;
 mod incoming;
 mod qmux;
 mod quic;
@@ -15,6 +16,7 @@ mod web_transport;
 
 pub use connection::{Connection, Transport};
 pub use error::{ConnectionLost, DatagramError, StreamError};
+pub use in_process::{InProcess, in_process};
 pub use incoming::{Incoming, alpn};
 pub use stats::ConnectionStats;
 pub(crate) use stream::StopWatch;

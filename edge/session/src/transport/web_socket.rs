@@ -10,7 +10,7 @@ use qmux::ws::tokio_tungstenite::tungstenite::handshake::server;
 use qmux::ws::tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use qmux::ws::tokio_tungstenite::{accept_hdr_async_with_config, client_async_with_config};
 use qmux::ws::{KeepAlive, Upgraded};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +22,9 @@ const FRAMINGS: [&str; 2] = ["qmux-02.", "qmux-01."];
 
 /// A qmux record is at most 16 KiB; twice that leaves room for the framing of any peer that keeps to it.
 const MAX_MESSAGE: usize = 64 * 1024;
+
+/// The address of what has none.
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 /// Limits of a qmux session, the same for both directions.
 #[derive(Clone, Copy, Debug)]
@@ -70,11 +73,12 @@ impl WebSocketSettings {
     }
 }
 
-/// An established qmux session.
+/// An established qmux session, on a WebSocket or between two threads.
 pub(super) struct WebSocket {
     session: qmux::Session,
     path_and_query: String,
-    remote: SocketAddr,
+    /// Nowhere, if the peer is another thread.
+    remote: Option<SocketAddr>,
 }
 
 impl WebSocket {
@@ -82,12 +86,16 @@ impl WebSocket {
         &self.session
     }
 
+    pub(super) fn is_in_process(&self) -> bool {
+        self.remote.is_none()
+    }
+
     pub(super) fn path_and_query(&self) -> &str {
         &self.path_and_query
     }
 
     pub(super) fn remote_address(&self) -> SocketAddr {
-        self.remote
+        self.remote.unwrap_or(NOWHERE)
     }
 
     pub(super) fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {
@@ -145,7 +153,7 @@ where
         .with_keep_alive(settings.keep_alive())
         .with_session_config(settings.qmux())
         .accept();
-    Ok(established(session, path_and_query, remote, draft))
+    Ok(established(session, path_and_query, Some(remote), draft))
 }
 
 /// Upgrades `stream` (TLS already done) at `url`, offering `drafts`. Put a timeout around it.
@@ -177,13 +185,14 @@ where
         .with_keep_alive(settings.keep_alive())
         .with_session_config(settings.qmux())
         .connect();
-    Ok(established(session, url.path().to_owned(), remote, draft))
+    let path = url.path().to_owned();
+    Ok(established(session, path, Some(remote), draft))
 }
 
-fn established(
+pub(super) fn established(
     session: qmux::Session,
     path_and_query: String,
-    remote: SocketAddr,
+    remote: Option<SocketAddr>,
     draft: Draft,
 ) -> Connection {
     let carrier = WebSocket {

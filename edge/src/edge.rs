@@ -1,0 +1,281 @@
+//! An edge: its workers, and what is said between them and whoever runs the edge.
+//!
+//! The first worker runs on the caller's thread and has the neighbours; each further one has a thread of its own. What
+//! they share for clients' packets is in `steering`, how they share tracks in `siblings`.
+
+use crate::clients::{self, Doors, Doorway};
+use crate::crowd::Crowd;
+use crate::entries::Entries;
+use crate::report::{self, Snapshot};
+use crate::siblings;
+use crate::steering::Switch;
+use crate::worker::Worker;
+use anyhow::{Context, anyhow};
+use meridian_relay::Role;
+use meridian_session::transport::InProcess;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+/// Orders that may wait for a worker.
+const ORDERS: usize = 8;
+
+/// A running edge. Dropped, its other workers end without a word to their peers.
+pub struct Edge {
+    address: SocketAddr,
+    first: Worker,
+    others: Vec<mpsc::Sender<Order>>,
+    endings: mpsc::Receiver<Ending>,
+    switch: Option<Arc<Switch>>,
+    entries: Arc<Entries>,
+    crowd: Arc<Crowd>,
+    office: Option<String>,
+}
+
+/// What a worker on a thread of its own is told.
+pub(crate) enum Order {
+    /// Here is a link to the first worker. Clients are let in as soon as there is one.
+    Join(InProcess),
+    Report(oneshot::Sender<Snapshot>),
+    /// Have the peers leave, then end.
+    Drain,
+}
+
+/// A worker's thread has ended: which, and how.
+struct Ending(usize, anyhow::Result<()>);
+
+impl Edge {
+    /// Binds the doors and starts this many workers (from 1) behind them. Must run inside a [`LocalSet`], as the first
+    /// worker's tasks stay on this thread. The cache is shared out evenly.
+    ///
+    /// # Errors
+    /// The address is taken, or a thread or the certificate cannot be had.
+    pub async fn start(
+        config: meridian_relay::Config,
+        doors: Doors,
+        workers: usize,
+    ) -> anyhow::Result<Edge> {
+        let switch = (workers > 1).then(|| Switch::new(workers));
+        let mut doorways = clients::bind(doors, workers, switch.as_ref())?.into_iter();
+        let own = doorways.next().context("an edge has a worker")?;
+        let (entries, crowd) = own.counts();
+        let office = config.office.clone();
+        let config = meridian_relay::Config {
+            cache_bytes: config.cache_bytes / workers,
+            ..config
+        };
+        let (ended, endings) = mpsc::channel(workers);
+        let edge = Edge {
+            address: own.address()?,
+            first: Worker::start(config.clone()),
+            others: doorways
+                .enumerate()
+                .map(|(n, doorway)| start_other(n + 1, config.clone(), doorway, ended.clone()))
+                .collect::<Result<_, _>>()?,
+            endings,
+            switch,
+            entries,
+            crowd,
+            office,
+        };
+        for (n, orders) in edge.others.iter().enumerate() {
+            let (first, orders) = (edge.first.clone(), orders.downgrade());
+            let joined = siblings::keep_joined(first, orders, n + 1, edge.office.clone());
+            tokio::task::spawn_local(joined);
+        }
+        own.open(&edge.first)?;
+        Ok(edge)
+    }
+
+    /// Where clients come in, UDP and TCP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The worker that has the neighbours.
+    pub fn first(&self) -> &Worker {
+        &self.first
+    }
+
+    /// How clients fared at the doors.
+    pub fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// Waits until a worker has ended that was not told to: the edge cannot go on. For ever if there is but one.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        if self.others.is_empty() {
+            return std::future::pending().await;
+        }
+        match self.endings.recv().await {
+            Some(Ending(worker, Err(error))) => error.context(format!("worker {worker} failed")),
+            Some(Ending(worker, Ok(()))) => anyhow!("worker {worker} has ended"),
+            None => anyhow!("all workers have ended"),
+        }
+    }
+
+    /// What the edge has done, as `--report-every` prints it: summed over the workers, with each one's share. Nothing if
+    /// a worker has ended.
+    pub async fn report(&self) -> Option<serde_json::Value> {
+        self.reporter().report().await
+    }
+
+    /// What makes reports.
+    pub(crate) fn reporter(&self) -> Reporter {
+        Reporter {
+            first: self.first.clone(),
+            others: self.others.clone(),
+            switch: self.switch.clone(),
+            entries: self.entries.clone(),
+            crowd: self.crowd.clone(),
+            office: self.office.clone(),
+        }
+    }
+
+    /// Tells every peer of every worker to leave, closes what is left, and waits for the workers' end.
+    ///
+    /// # Errors
+    /// A worker has failed meanwhile.
+    pub async fn drain(mut self) -> anyhow::Result<()> {
+        for orders in &self.others {
+            // One that has ended is heard of below.
+            let _ = orders.send(Order::Drain).await;
+        }
+        self.first.drain_sessions().await;
+        for _ in 0..self.others.len() {
+            if let Some(Ending(worker, result)) = self.endings.recv().await {
+                result.with_context(|| format!("worker {worker} failed"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks the workers for their figures.
+pub(crate) struct Reporter {
+    first: Worker,
+    others: Vec<mpsc::Sender<Order>>,
+    switch: Option<Arc<Switch>>,
+    entries: Arc<Entries>,
+    crowd: Arc<Crowd>,
+    office: Option<String>,
+}
+
+impl Reporter {
+    pub(crate) async fn report(&self) -> Option<serde_json::Value> {
+        let mut snapshots = vec![Snapshot::of(&self.first)];
+        for orders in &self.others {
+            let (answer, answered) = oneshot::channel();
+            orders.send(Order::Report(answer)).await.ok()?;
+            snapshots.push(answered.await.ok()?);
+        }
+        Some(report::line(
+            self.office.as_deref(),
+            &snapshots,
+            self.switch.as_deref(),
+            (&self.entries, &self.crowd),
+        ))
+    }
+}
+
+/// Starts a worker on a thread of its own. Whatever ends it is told in `ended`.
+fn start_other(
+    number: usize,
+    config: meridian_relay::Config,
+    doorway: Doorway,
+    ended: mpsc::Sender<Ending>,
+) -> anyhow::Result<mpsc::Sender<Order>> {
+    let (orders, receiver) = mpsc::channel(ORDERS);
+    let work = move || work(number, config, doorway, receiver);
+    on_a_thread(number, work, ended)?;
+    Ok(orders)
+}
+
+fn on_a_thread(
+    number: usize,
+    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    ended: mpsc::Sender<Ending>,
+) -> anyhow::Result<()> {
+    let run = move || {
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let result = result.unwrap_or_else(|_| Err(anyhow!("it has panicked")));
+        // There is room for every worker's. If nobody listens, the edge has ended.
+        let _ = ended.try_send(Ending(number, result));
+    };
+    let thread = thread::Builder::new().name(format!("worker-{number}"));
+    thread.spawn(run).context("no thread for a worker")?;
+    Ok(())
+}
+
+fn work(
+    number: usize,
+    mut config: meridian_relay::Config,
+    doorway: Doorway,
+    orders: mpsc::Receiver<Order>,
+) -> anyhow::Result<()> {
+    let parent = config.office.clone();
+    config.office = parent.as_ref().map(|office| siblings::name(office, number));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    LocalSet::new().block_on(&runtime, async {
+        let worker = Worker::start(config);
+        take_orders(worker, parent, doorway, orders).await
+    })
+}
+
+/// Does what a worker is told, until it is to end or there is nobody left to tell it.
+async fn take_orders(
+    worker: Worker,
+    parent: Option<String>,
+    doorway: Doorway,
+    mut orders: mpsc::Receiver<Order>,
+) -> anyhow::Result<()> {
+    let mut doorway = Some(doorway);
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Join(end) => {
+                // If the other end is gone, the next order is to join again.
+                let Ok(session) = siblings::above(end).await else {
+                    continue;
+                };
+                let serving =
+                    siblings::serve(worker.clone(), session, Role::Parent, parent.clone());
+                tokio::task::spawn_local(serving);
+                if let Some(doorway) = doorway.take() {
+                    doorway.open(&worker)?;
+                }
+            }
+            Order::Report(to) => {
+                // Who asked may have given up.
+                let _ = to.send(Snapshot::of(&worker));
+            }
+            Order::Drain => {
+                worker.drain_sessions().await;
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_heard_of_with_its_number() {
+        let (ended, mut endings) = mpsc::channel(2);
+        on_a_thread(3, || panic!("as the test wants"), ended.clone()).expect("a thread starts");
+        let Ending(number, result) = endings.recv().await.expect("it ends");
+        assert_eq!(number, 3);
+        assert!(result.is_err_and(|error| error.to_string().contains("panicked")));
+        on_a_thread(4, || Ok(()), ended).expect("a thread starts");
+        let Ending(number, result) = endings.recv().await.expect("it ends");
+        assert!(number == 4 && result.is_ok());
+    }
+}
