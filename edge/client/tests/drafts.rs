@@ -3,9 +3,9 @@
 mod common;
 
 use common::{scratch, talk};
-use meridian_edge::Worker;
+use meridian_edge::Edge;
 use meridian_edge::access::Access;
-use meridian_edge::clients::{self, Doors};
+use meridian_edge::clients::Doors;
 use meridian_session::tls::{self, Identity};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -161,16 +161,15 @@ fn edge() -> SocketAddr {
             .build()
             .expect("a runtime starts");
         LocalSet::new().block_on(&runtime, async {
-            let worker = Worker::start(meridian_relay::Config::default());
             let doors = Doors {
                 address: "127.0.0.1:0".parse().expect("an address"),
                 identity: Identity::ephemeral().expect("a certificate"),
                 access: Access::Open,
                 max_clients: 100,
             };
-            let address = clients::listen(&worker, doors).await;
-            tell.send(address.expect("loopback has a free port"))
-                .expect("the test waits");
+            let edge = Edge::start(meridian_relay::Config::default(), doors, 1).await;
+            let edge = edge.expect("loopback has a free port");
+            tell.send(edge.address()).expect("the test waits");
             std::future::pending::<()>().await;
         });
     });
