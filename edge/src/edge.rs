@@ -17,11 +17,14 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 /// Orders that may wait for a worker.
 const ORDERS: usize = 8;
+/// How long all of them may take to drain: each bounds its own part to three seconds.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// A running edge. Dropped, its other workers end without a word to their peers.
 pub struct Edge {
@@ -138,8 +141,13 @@ impl Edge {
     /// Tells every peer of every worker to leave, closes what is left, and waits for the workers' end.
     ///
     /// # Errors
-    /// A worker has failed meanwhile.
-    pub async fn drain(mut self) -> anyhow::Result<()> {
+    /// A worker has failed meanwhile, or does not end.
+    pub async fn drain(self) -> anyhow::Result<()> {
+        let drained = tokio::time::timeout(DRAIN, self.drain_all()).await;
+        drained.context("a worker does not end")?
+    }
+
+    async fn drain_all(mut self) -> anyhow::Result<()> {
         for orders in &self.others {
             // One that has ended is heard of below.
             let _ = orders.send(Order::Drain).await;

@@ -39,7 +39,7 @@ pub fn run(cli: Cli) -> ExitCode {
         match &plan {
             Plan::Office(config) => println!("{}", config.describe()),
             Plan::Dev { address, workers } => {
-                println!("dev: clients on {address}, {workers} workers\n  open to everybody");
+                println!("dev: clients on {address}, workers: {workers}\n  open to everybody");
             }
         }
         return ExitCode::SUCCESS;

@@ -1,6 +1,8 @@
 //! An edge with four workers behind one address.
 
 mod common;
+#[path = "common/offices.rs"]
+mod offices;
 
 use common::*;
 use meridian_edge::Edge;
@@ -9,6 +11,7 @@ use meridian_session::session::{Options, RequestEvent, Session};
 use meridian_session::tls::{self, Trust};
 use meridian_session::transport::{WebSocketSettings, connect_web_socket};
 use meridian_wire::{Draft, Location, Message, Parameters, RequestErrorCode};
+use offices::{Authority, free_ports};
 use quinn::Runtime;
 use quinn::udp::{RecvMeta, Transmit};
 use serde_json::Value;
@@ -165,6 +168,48 @@ fn the_past_can_be_fetched_at_every_worker() {
             let expected: Vec<_> = (1001..=1003).map(|group| (group, group as u8)).collect();
             assert_eq!(objects(stream), expected);
         }
+    });
+}
+
+#[test]
+fn a_talk_crosses_offices_whichever_workers_its_publisher_and_listeners_have() {
+    run(async {
+        let authority = Authority::new();
+        let [origin, east] = free_ports();
+        let child = "[[neighbour]]\noffice = \"bangkok\"\nrole = \"child\"\n";
+        let geneva = authority.start_with(WORKERS, "geneva", origin, child);
+        let parent = format!(
+            "[[neighbour]]\noffice = \"geneva\"\nrole = \"parent\"\naddress = \"127.0.0.1:{origin}\"\n"
+        );
+        let bangkok = authority.start_with(WORKERS, "bangkok", east, &parent);
+        let publisher = connect(bangkok.clients, Draft::D22).await;
+        let _announced = announce(&publisher).await;
+        let mut listeners = Vec::new();
+        let mut asked = Vec::new();
+        // So many that hardly a worker is without.
+        for _ in 0..32 {
+            let listener = connect(geneva.clients, Draft::D22).await;
+            asked.push(subscribe(&listener, "audio", patient()).await);
+            listeners.push(listener);
+        }
+        let _upstream = accept_subscribe(&publisher, 7).await;
+        let mut aliases = Vec::new();
+        for request in &mut asked {
+            aliases.push(expect_subscribe_ok(request).await.track_alias);
+        }
+        for group in 1000..1020 {
+            send_stream(&publisher, audio(7, group, &[group as u8; 160])).await;
+            for (listener, alias) in listeners.iter().zip(&aliases) {
+                assert_eq!(hear(listener, *alias).await, group);
+            }
+        }
+        let came_in = geneva.counters().await.objects_in;
+        // The first worker's own path is an object too.
+        assert_eq!(
+            came_in - 1,
+            20,
+            "the link between the offices carries a track once"
+        );
     });
 }
 

@@ -61,7 +61,18 @@ impl Authority {
 
     /// Starts an office. `neighbours` are lines of its configuration.
     pub(crate) fn start(&self, office: &str, port: u16, neighbours: &str) -> Office {
-        let config = self.config(office, port, neighbours);
+        self.start_with(1, office, port, neighbours)
+    }
+
+    /// The same with several workers.
+    pub(crate) fn start_with(
+        &self,
+        workers: usize,
+        office: &str,
+        port: u16,
+        neighbours: &str,
+    ) -> Office {
+        let config = self.config(workers, office, port, neighbours);
         let (ready, is_ready) = std::sync::mpsc::channel();
         let (asks, mut asked) = mpsc::unbounded_channel::<oneshot::Sender<Counters>>();
         let (stop, stopped) = oneshot::channel();
@@ -101,7 +112,7 @@ impl Authority {
         }
     }
 
-    fn config(&self, office: &str, port: u16, neighbours: &str) -> Config {
+    fn config(&self, workers: usize, office: &str, port: u16, neighbours: &str) -> Config {
         let folder = self.folder.path();
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new([office.to_owned()]).expect("a valid name");
@@ -115,6 +126,7 @@ impl Authority {
         let text = format!(
             r#"
 office = "{office}"
+workers = {workers}
 [listen]
 clients = "127.0.0.1:0"
 neighbours = "127.0.0.1:{port}"
