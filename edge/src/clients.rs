@@ -1,6 +1,7 @@
 //! The doors for clients: raw QUIC and WebTransport on one UDP port, WebSocket on the TCP port of the same number.
 
 use crate::access::{self, Access};
+use crate::congestion::Controller;
 use crate::crowd::{Count, Crowd};
 use crate::entries::{Entries, Entry};
 use crate::gate::Gate;
@@ -44,6 +45,8 @@ pub struct Doors {
     pub access: Access,
     /// Sessions at a time.
     pub max_clients: usize,
+    /// How fast to send.
+    pub congestion: Controller,
 }
 
 /// What all doors share.
@@ -78,7 +81,7 @@ pub(crate) fn bind(
     workers: usize,
     switch: Option<&Arc<Switch>>,
 ) -> anyhow::Result<Vec<Doorway>> {
-    let settings = QuicSettings::client_side();
+    let settings = doors.congestion.applied_to(QuicSettings::client_side());
     let server = tls::server(doors.identity.clone(), tls::client_facing_protocols())?;
     let quic = settings.server_config(server)?;
     let web_socket = web_socket::acceptor(doors.identity)?;

@@ -1,6 +1,7 @@
 //! One office's configuration: a TOML file, read whole and checked before a port is bound.
 
 use crate::access::{self, Keys, KeysError};
+use crate::congestion::Congestion;
 use meridian_relay::Role;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -30,6 +31,9 @@ pub struct Config {
     /// Limits on memory and time.
     #[serde(default)]
     pub limits: Limits,
+    /// How fast to send.
+    #[serde(default)]
+    pub congestion: Congestion,
 }
 
 /// Addresses.

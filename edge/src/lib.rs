@@ -4,6 +4,7 @@ pub mod access;
 pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod congestion;
 mod connection_id;
 mod crowd;
 mod edge;

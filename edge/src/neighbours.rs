@@ -1,6 +1,6 @@
 //! Links between edges: mTLS on a port of their own. Parents and shortcuts are dialled, again and again; children come in.
 
-use crate::config::{Config, Neighbour, NeighbourIdentity};
+use crate::config::{Config, Neighbour};
 use crate::link;
 use crate::worker::Worker;
 use anyhow::{Context, bail};
@@ -30,10 +30,9 @@ const DIAL: Duration = Duration::from_secs(3);
 
 /// Starts listening for children, and dialling the others.
 pub fn start(worker: &Worker, config: &Config) -> anyhow::Result<()> {
-    let Some(identity) = &config.neighbour_tls else {
+    let Some(credentials) = Credentials::load(config)? else {
         return Ok(());
     };
-    let credentials = Credentials::load(identity)?;
     if let Some(address) = config.listen.neighbours {
         let expected = config
             .neighbours
@@ -60,22 +59,28 @@ pub fn start(worker: &Worker, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an edge shows its neighbours, and whom it believes.
+/// What an edge shows its neighbours, whom it believes, and how it talks to them.
 struct Credentials {
     identity: Identity,
     authorities: Vec<CertificateDer<'static>>,
+    settings: QuicSettings,
 }
 
 impl Credentials {
-    fn load(from: &NeighbourIdentity) -> anyhow::Result<Credentials> {
-        Ok(Credentials {
+    fn load(config: &Config) -> anyhow::Result<Option<Credentials>> {
+        let Some(from) = &config.neighbour_tls else {
+            return Ok(None);
+        };
+        let controller = config.congestion.neighbours;
+        Ok(Some(Credentials {
             identity: Identity::load(&from.certificate, &from.key)?,
             authorities: tls::load_certificates(&from.ca)?,
-        })
+            settings: controller.applied_to(QuicSettings::neighbour()),
+        }))
     }
 
     fn listen(&self, address: SocketAddr) -> anyhow::Result<quinn::Endpoint> {
-        let settings = QuicSettings::neighbour();
+        let settings = &self.settings;
         let protocols = tls::moqt_protocols(&Draft::PREFERRED);
         let server =
             tls::mutual_server(self.identity.clone(), self.authorities.clone(), protocols)?;
@@ -86,7 +91,7 @@ impl Credentials {
         let Some(address) = neighbour.address else {
             bail!("{} has no address", neighbour.office);
         };
-        let settings = QuicSettings::neighbour();
+        let settings = &self.settings;
         let trust = Trust::Authorities(self.authorities.clone());
         let protocols = tls::moqt_protocols(&Draft::PREFERRED);
         let client = tls::client(&trust, Some(self.identity.clone()), protocols)?;

@@ -80,6 +80,7 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
                 identity,
                 access: Access::Open,
                 max_clients: clients::MAX_CLIENTS,
+                congestion: Default::default(),
             };
             let edge = Edge::start(meridian_relay::Config::default(), doors, workers).await?;
             let address = edge.address();
@@ -95,6 +96,7 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
                 identity: Identity::load(&config.tls.certificate, &config.tls.key)?,
                 access,
                 max_clients: config.limits.clients.unwrap_or(clients::MAX_CLIENTS),
+                congestion: config.congestion.clients,
             };
             let edge = Edge::start(config.relay(), doors, workers(config.workers)).await?;
             neighbours::start(edge.first(), &config)?;

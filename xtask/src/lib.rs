@@ -6,6 +6,8 @@ pub mod bench;
 pub mod browser;
 pub mod certs;
 pub mod check;
+pub mod faults;
+pub mod links;
 pub mod setup;
 pub mod shell;
 pub mod talk;

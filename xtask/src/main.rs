@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, check, setup, test, up};
+use xtask::{bench, check, faults, links, setup, test, up};
 
 /// Every developer task in one place.
 #[derive(Parser)]
@@ -24,6 +24,10 @@ enum Task {
     Check(check::Args),
     /// A talk across three offices joined by emulated wide-area links.
     Up(up::Args),
+    /// Kill, freeze and cut off Geneva during a talk, and judge what is heard elsewhere.
+    Faults(faults::Args),
+    /// Ten audio tracks and two videos over far, lossy and narrow links, by each congestion controller.
+    Links(links::Args),
     /// Measure the relay against its budgets and its peers.
     Bench(bench::Args),
 }
@@ -45,6 +49,8 @@ fn run(task: Task) -> Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Check(args) => check::run(&args),
         Task::Up(args) => up::run(&args),
+        Task::Faults(args) => faults::run(&args),
+        Task::Links(args) => links::run(&args),
         Task::Bench(args) => bench::run(&args),
     }
 }

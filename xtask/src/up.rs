@@ -7,7 +7,7 @@
 
 mod figures;
 pub mod interrupt;
-mod judge;
+pub(crate) mod judge;
 pub mod link;
 pub mod office;
 pub mod offices;
@@ -15,6 +15,7 @@ pub mod process;
 mod stage;
 pub mod table;
 pub mod verify;
+pub mod world;
 
 use std::{
     io::{IsTerminal, Write},
@@ -27,7 +28,6 @@ use self::{figures::Figures, interrupt::Interrupt, process::Event, stage::Stage}
 use crate::{
     certs::Authority,
     setup::{self, Need},
-    shell,
     talk::{self, TalkSpec},
     workspace,
 };
@@ -65,34 +65,18 @@ pub fn run(args: &Args) -> Result<()> {
         println!("talk: {}", talk.video.display());
         return Ok(());
     }
-    build()?;
+    world::build()?;
     let interrupt = Interrupt::listen()?;
     let mut stage = Stage::set(&authority, args.loss, Duration::from_millis(args.jitter))?;
     stage.play(&talk.video, args.length)?;
     println!("Publishing at Bangkok; watching at Geneva and at Addis Ababa.");
-    println!("Recordings and logs: {}", stage.folder.display());
+    println!("Recordings and logs: {}", stage.world.folder.display());
     let figures = follow(&mut stage, args.length, &interrupt)?;
     show(&figures, false);
     if args.verify {
         judge::recordings(&stage, &figures)?;
     }
     Ok(())
-}
-
-fn build() -> Result<()> {
-    let binaries = [
-        "-p",
-        "meridian-edge",
-        "-p",
-        "meridian-client",
-        "-p",
-        "meridian-loadtest",
-    ];
-    let args = ["build", "--release", "--locked", "--bins"];
-    shell::run(&mut shell::command(
-        "cargo",
-        args.into_iter().chain(binaries),
-    ))
 }
 
 /// Shows how the talk goes until it has ended.
@@ -105,13 +89,17 @@ fn follow(stage: &mut Stage, length: Option<Duration>, interrupt: &Interrupt) ->
             stage.stop_clients();
             return Ok(figures);
         }
-        match stage.supervisor.next_event(Duration::from_millis(200)) {
+        match stage
+            .world
+            .supervisor
+            .next_event(Duration::from_millis(200))
+        {
             Some(Event::Said(who, line)) => figures.heard(who, line),
             Some(Event::Ended(who)) if stage::CLIENTS.contains(&who.as_str()) => figures.ended(who),
             Some(Event::Ended(who)) => {
                 bail!(
                     "{who} has ended by itself; see {}",
-                    stage.supervisor.log(&who).display()
+                    stage.world.supervisor.log(&who).display()
                 );
             }
             None => {}
@@ -120,7 +108,10 @@ fn follow(stage: &mut Stage, length: Option<Duration>, interrupt: &Interrupt) ->
             return Ok(figures);
         }
         if patience.is_some_and(|at| Instant::now() > at) {
-            bail!("the talk does not end; see {}", stage.folder.display());
+            bail!(
+                "the talk does not end; see {}",
+                stage.world.folder.display()
+            );
         }
         if Instant::now() >= next_table {
             next_table += TABLE_EVERY;

@@ -166,6 +166,7 @@ fn edge() -> SocketAddr {
                 identity: Identity::ephemeral().expect("a certificate"),
                 access: Access::Open,
                 max_clients: 100,
+                congestion: Default::default(),
             };
             let edge = Edge::start(meridian_relay::Config::default(), doors, 1).await;
             let edge = edge.expect("loopback has a free port");

@@ -62,6 +62,7 @@ async fn start(access: Access, max_clients: usize, workers: usize) -> (Edge, Soc
         identity: Identity::ephemeral().expect("a certificate"),
         access,
         max_clients,
+        congestion: Default::default(),
     };
     let edge = Edge::start(meridian_relay::Config::default(), doors, workers)
         .await

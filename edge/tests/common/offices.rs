@@ -84,6 +84,7 @@ impl Authority {
                     identity: Identity::load(&tls.certificate, &tls.key).expect("just made"),
                     access: Access::Open,
                     max_clients: 100,
+                    congestion: config.congestion.clients,
                 };
                 let workers = config::workers(config.workers);
                 let edge = Edge::start(config.relay(), doors, workers).await;

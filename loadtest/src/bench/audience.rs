@@ -3,6 +3,7 @@
 use super::dial::{Dialer, Purpose, attentive};
 use super::ear::{Ear, Meter, Objects};
 use super::publisher::{Programme, track_name};
+use super::witness::Witness;
 use anyhow::{Context, Result, bail};
 use meridian_session::endpoint::QuicSettings;
 use meridian_session::session::{RequestEvent, RequestStream, Session};
@@ -28,6 +29,9 @@ pub(super) struct Audience {
     target: SocketAddr,
     pub(super) meter: Rc<Meter>,
     manner: Manner,
+    witness: Option<Rc<Witness>>,
+    /// How long an edge may look for the tracks (MoQT's RENDEZVOUS_TIMEOUT), in milliseconds.
+    patience: Option<u64>,
     failed: Rc<Cell<usize>>,
 }
 
@@ -60,8 +64,26 @@ impl Audience {
             target,
             meter: Meter::new(),
             manner,
+            witness: None,
+            patience: None,
             failed: Rc::default(),
         })
+    }
+
+    /// Puts every object heard on record. For an audience of one, as copies heard by several would count as doubles.
+    pub(super) fn with_witness(self, witness: Rc<Witness>) -> Audience {
+        Audience {
+            witness: Some(witness),
+            ..self
+        }
+    }
+
+    /// Lets edges look for the tracks for so long: what is announced far away is known here only later.
+    pub(super) fn with_patience(self, patience: Duration) -> Audience {
+        Audience {
+            patience: Some(patience.as_millis() as u64),
+            ..self
+        }
     }
 
     /// Lets `count` join, evenly spread over `time`, and waits until all that do have heard something.
@@ -94,12 +116,12 @@ impl Audience {
     }
 
     async fn try_to_take_part(&self) -> Result<()> {
-        let ear = Rc::new(Ear::new(self.meter.clone()));
+        let ear = Rc::new(Ear::new(self.meter.clone(), self.witness.clone()));
         let (connection, session) = self.dialer.connect(self.target).await?;
         let mut requests = Vec::new();
         if let Some(session) = &session {
             for track in 0..self.programme.shapes.len() {
-                requests.push(subscribe(session, track as u8).await?);
+                requests.push(subscribe(session, track as u8, self.patience).await?);
             }
         }
         let lost = match self.manner {
@@ -116,8 +138,9 @@ impl Audience {
     }
 }
 
-async fn subscribe(session: &Session, track: u8) -> Result<RequestStream> {
+async fn subscribe(session: &Session, track: u8, patience: Option<u64>) -> Result<RequestStream> {
     let params = Parameters {
+        rendezvous_timeout: patience,
         location_filter: Some(LocationFilter::NextObject),
         ..Parameters::default()
     };

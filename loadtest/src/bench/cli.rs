@@ -1,6 +1,7 @@
 //! The command line of `meridian-bench`.
 
 use super::bare;
+use super::conference;
 use super::load;
 use super::suite;
 use clap::{Parser, Subcommand};
@@ -22,6 +23,8 @@ enum What {
     Bare(bare::Args),
     /// Be the load of one scenario and print its figures as a line of JSON.
     Load(load::Args),
+    /// Speak at one edge, listen at another, and print as a line of JSON what became of every frame.
+    Conference(conference::Args),
 }
 
 /// Runs the command and tells how it went.
@@ -31,6 +34,7 @@ pub fn main() -> ExitCode {
         What::Run(args) => suite::run(&args),
         What::Bare(args) => bare::run(&args),
         What::Load(args) => load::run(&args),
+        What::Conference(args) => conference::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! What a subscriber hears: objects found in streams and datagrams, counted and timed.
 
-use super::shape::{Stamp, now};
+use super::shape::{FILLER, Stamp, now};
+use super::witness::Witness;
 use anyhow::Result;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
@@ -103,14 +104,16 @@ impl Meter {
 /// One subscriber's.
 pub(super) struct Ear {
     meter: Rc<Meter>,
+    witness: Option<Rc<Witness>>,
     /// When it began to connect, until its first object is there.
     connecting_since: Cell<Option<u64>>,
 }
 
 impl Ear {
-    pub(super) fn new(meter: Rc<Meter>) -> Ear {
+    pub(super) fn new(meter: Rc<Meter>, witness: Option<Rc<Witness>>) -> Ear {
         Ear {
             meter,
+            witness,
             connecting_since: Cell::new(Some(now())),
         }
     }
@@ -123,6 +126,17 @@ impl Ear {
             self.hear(&head, object.payload.len() as u64);
         }
         Ok(())
+    }
+
+    /// Puts the object on record, if there is one.
+    fn testify(&self, objects: &Objects) {
+        let Some(witness) = &self.witness else { return };
+        if objects.head.len == Stamp::LEN {
+            let stamp = Stamp::from_bytes(objects.head.bytes);
+            let (group, object) = objects.location;
+            let length = objects.len as usize;
+            witness.hear(stamp, group, object, (length, objects.is_altered));
+        }
     }
 
     fn hear(&self, head: &Head, len: u64) {
@@ -141,6 +155,9 @@ pub(super) struct Objects {
     decoder: SubgroupDecoder,
     head: Head,
     len: u64,
+    location: (u64, u64),
+    /// Something other than what publishers fill payloads with is in this one. Looked for only if there is a witness.
+    is_altered: bool,
 }
 
 impl Objects {
@@ -148,7 +165,7 @@ impl Objects {
         self.decoder.push(chunk);
         while let Some(event) = self.decoder.poll()? {
             match event {
-                SubgroupEvent::Header(_) => {}
+                SubgroupEvent::Header(header) => self.location.0 = header.group,
                 SubgroupEvent::Object {
                     header,
                     wire,
@@ -156,13 +173,25 @@ impl Objects {
                 } => {
                     self.head.len = 0;
                     self.len = header.payload_len;
-                    self.head.take(&wire[head_len..]);
+                    self.location.1 = header.id;
+                    self.is_altered = false;
+                    self.take_payload(&wire[head_len..], ear);
                 }
-                SubgroupEvent::Payload(bytes) => self.head.take(&bytes),
-                SubgroupEvent::ObjectEnd => ear.hear(&self.head, self.len),
+                SubgroupEvent::Payload(bytes) => self.take_payload(&bytes, ear),
+                SubgroupEvent::ObjectEnd => {
+                    ear.testify(self);
+                    ear.hear(&self.head, self.len);
+                }
             }
         }
         Ok(())
+    }
+
+    fn take_payload(&mut self, bytes: &[u8], ear: &Ear) {
+        let stamp = self.head.take(bytes);
+        if ear.witness.is_some() {
+            self.is_altered |= bytes[stamp..].iter().any(|byte| *byte != FILLER);
+        }
     }
 }
 
@@ -174,10 +203,12 @@ struct Head {
 }
 
 impl Head {
-    fn take(&mut self, payload: &[u8]) {
+    /// How many of these bytes belong to it.
+    fn take(&mut self, payload: &[u8]) -> usize {
         let more = payload.len().min(Stamp::LEN - self.len);
         self.bytes[self.len..self.len + more].copy_from_slice(&payload[..more]);
         self.len += more;
+        more
     }
 }
 
@@ -190,7 +221,7 @@ mod tests {
     fn an_object_is_heard_however_it_is_cut() {
         let meter = Meter::new();
         meter.watch(0..u64::MAX);
-        let ear = Ear::new(meter.clone());
+        let ear = Ear::new(meter.clone(), None);
         let (_, bytes) = Shape::AudioStreams.encode(1, 0);
         for cut in 0..bytes.len() {
             let mut objects = Objects::default();

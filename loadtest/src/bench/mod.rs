@@ -6,6 +6,7 @@
 mod audience;
 mod bare;
 mod cli;
+mod conference;
 mod dial;
 mod ear;
 mod figures;
@@ -17,5 +18,6 @@ mod report;
 mod scenario;
 mod shape;
 mod suite;
+mod witness;
 
 pub use cli::main;

@@ -172,17 +172,21 @@ impl Stage {
         };
         let tracks = 0..self.programme.shapes.len() as u8;
         let track = tracks.into_iter().find(|n| track_name(*n) == ask.track)?;
+        let priority = self.programme.shapes[usize::from(track)].priority();
+        let properties = Properties::builder().default_publisher_priority(priority);
         let ok = Message::SubscribeOk(SubscribeOk {
             track_alias: alias(track),
             params: Parameters::default(),
-            properties: Properties::default(),
+            properties: properties.build().expect("one property fits"),
         });
         request.stream.send(&ok).is_ok().then_some(track)
     }
 
     async fn publish(self: Rc<Self>, track: u8) {
         let shape = self.programme.shapes[usize::from(track)];
-        let start = Instant::now();
+        // Speakers are not in step with each other.
+        let phase = shape.period() * u32::from(track) / self.programme.shapes.len() as u32;
+        let start = Instant::now() + phase;
         let mut stream = None;
         for n in 0.. {
             let due = start + shape.period() * n as u32;

@@ -25,6 +25,8 @@ const AUDIO_FRAME: usize = 160;
 /// A keyframe of six and a half times the mean frame; with 59 others it makes 375,000 bytes in two seconds.
 const KEYFRAME: usize = 40_000;
 const FRAME: usize = (375_000 - KEYFRAME) / 59;
+/// What follows the stamp in every payload.
+pub(super) const FILLER: u8 = 0x5a;
 /// What the publisher's tracks are called on its streams.
 const FIRST_ALIAS: u64 = 1;
 
@@ -56,14 +58,14 @@ impl Shape {
     }
 
     /// MoQT's publisher priority: audio goes before video.
-    fn priority(self) -> u8 {
+    pub(super) fn priority(self) -> u8 {
         match self {
             Shape::Video => 96,
             _ => 16,
         }
     }
 
-    fn payload_len(self, object: u64) -> usize {
+    pub(super) fn payload_len(self, object: u64) -> usize {
         match (self, object) {
             (Shape::Video, 0) => KEYFRAME,
             (Shape::Video, _) => FRAME,
@@ -118,7 +120,7 @@ impl Shape {
     fn payload(self, stamp: Stamp, object: u64) -> Bytes {
         let mut payload = BytesMut::with_capacity(self.payload_len(object));
         payload.put_slice(&stamp.to_bytes());
-        payload.resize(self.payload_len(object), 0x5a);
+        payload.resize(self.payload_len(object), FILLER);
         payload.freeze()
     }
 }
@@ -148,7 +150,7 @@ pub(super) struct Stamp {
 impl Stamp {
     pub(super) const LEN: usize = 9;
 
-    fn now(track: u8) -> Stamp {
+    pub(super) fn now(track: u8) -> Stamp {
         Stamp { sent: now(), track }
     }
 

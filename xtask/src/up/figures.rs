@@ -47,7 +47,7 @@ impl Figures {
     pub(super) fn measure(&mut self, stage: &Stage) {
         for office in OFFICES {
             self.ways.insert(office, way(stage, office));
-            let Ok(used) = stage.supervisor.cpu_time(office) else {
+            let Ok(used) = stage.world.supervisor.cpu_time(office) else {
                 continue;
             };
             let now = Instant::now();

@@ -50,10 +50,10 @@ pub(super) fn recordings(stage: &Stage, figures: &Figures) -> Result<()> {
 }
 
 /// Track, group, object.
-type Key = (String, u64, u64);
+pub(crate) type Key = (String, u64, u64);
 
 /// The hash and length of every object in a digest file; twice the same object is an error.
-fn objects(file: &Path) -> Result<BTreeMap<Key, String>> {
+pub(crate) fn objects(file: &Path) -> Result<BTreeMap<Key, String>> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut objects = BTreeMap::new();

@@ -3,11 +3,12 @@
 use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::process::Supervisor;
 
 /// What a path does to datagrams, alike both ways.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LinkSpec {
     /// One way.
     pub delay: Duration,
@@ -17,6 +18,8 @@ pub struct LinkSpec {
     pub loss: f64,
     /// Bits per second; unlimited at `None`.
     pub rate: Option<u64>,
+    /// Bytes that may wait for the line; the emulator's own measure at `None`.
+    pub queue: Option<u64>,
 }
 
 /// A running path.
@@ -58,7 +61,22 @@ impl Link {
     /// If the process is gone.
     pub fn set_blackhole(&self, supervisor: &mut Supervisor, on: bool) -> Result<()> {
         let switch = if on { "on" } else { "off" };
-        supervisor.tell(&self.name, &format!("blackhole {switch}"))
+        self.ask(supervisor, &format!("blackhole {switch}"))
+            .map(drop)
+    }
+
+    /// The emulator's counters.
+    ///
+    /// # Errors
+    /// As [`set_blackhole`](Self::set_blackhole).
+    pub fn counters(&self, supervisor: &mut Supervisor) -> Result<Value> {
+        self.ask(supervisor, "stats")
+    }
+
+    /// Every command is answered with the counters after it.
+    fn ask(&self, supervisor: &mut Supervisor, command: &str) -> Result<Value> {
+        supervisor.tell(&self.name, command)?;
+        supervisor.wait_for(&self.name, "stats", ANSWER)
     }
 }
 
@@ -68,15 +86,20 @@ impl LinkSpec {
         let rate = self
             .rate
             .map_or("unlimited".to_owned(), |rate| format!("{rate}bit"));
+        let queue = self
+            .queue
+            .map_or(String::new(), |bytes| format!(",queue={bytes}"));
         let (delay, jitter) = (micros(self.delay), micros(self.jitter));
         format!(
-            "delay={delay},jitter={jitter},loss={},rate={rate}",
+            "delay={delay},jitter={jitter},loss={},rate={rate}{queue}",
             self.loss
         )
     }
 }
 
 const START_UP: Duration = Duration::from_secs(10);
+
+const ANSWER: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -89,12 +112,13 @@ mod tests {
             jitter: Duration::ZERO,
             loss: 0.01,
             rate: Some(20_000_000),
+            queue: None,
         };
         assert_eq!(
             spec.to_text(),
             "delay=78950us,jitter=0us,loss=0.01,rate=20000000bit"
         );
-        spec.rate = None;
-        assert!(spec.to_text().ends_with("rate=unlimited"));
+        (spec.rate, spec.queue) = (None, Some(1 << 20));
+        assert!(spec.to_text().ends_with("rate=unlimited,queue=1048576"));
     }
 }

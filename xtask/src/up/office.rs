@@ -22,6 +22,26 @@ pub struct Office {
     pub neighbours: SocketAddr,
     /// Other edges, and where to dial those that are dialled.
     pub links: Vec<Neighbour>,
+    /// How fast it sends.
+    pub congestion: Congestion,
+}
+
+/// Congestion controllers as the edge's configuration names them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Congestion {
+    /// To neighbours.
+    pub neighbours: &'static str,
+    /// To clients.
+    pub clients: &'static str,
+}
+
+impl Default for Congestion {
+    fn default() -> Self {
+        Self {
+            neighbours: "steady",
+            clients: "steady",
+        }
+    }
 }
 
 /// Another edge, as seen from one.
@@ -62,6 +82,7 @@ impl Office {
             clients,
             neighbours,
             links,
+            congestion: Congestion::default(),
         })
     }
 
@@ -101,6 +122,7 @@ impl Office {
                 own: towards_edges.into(),
             },
             access: Access { open: true },
+            congestion: self.congestion,
             neighbour: &self.links,
         }
     }
@@ -132,6 +154,7 @@ struct Config<'a> {
     tls: Files<'a>,
     neighbour_tls: NeighbourTls<'a>,
     access: Access,
+    congestion: Congestion,
     neighbour: &'a [Neighbour],
 }
 
@@ -185,6 +208,7 @@ mod tests {
                 role: Role::BackupParent,
                 address: Some("127.0.0.1:5000".parse().unwrap()),
             }],
+            congestion: Congestion::default(),
         };
         let text = fs::read_to_string(office.write(&folder, &authority).unwrap()).unwrap();
         let read: toml::Table = text.parse().unwrap();
@@ -210,6 +234,7 @@ mod tests {
         );
         assert_eq!(read["neighbour"][0]["role"].as_str(), Some("backup-parent"));
         assert_eq!(read["access"]["open"].as_bool(), Some(true));
+        assert_eq!(read["congestion"]["clients"].as_str(), Some("steady"));
     }
 
     #[test]

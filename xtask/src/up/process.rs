@@ -171,6 +171,19 @@ impl Supervisor {
         parse_cpu_time(&stat).with_context(|| format!("cannot read the times of {name}"))
     }
 
+    /// Bytes of memory in use now (resident set).
+    ///
+    /// # Errors
+    /// If there is no such process.
+    pub fn memory(&self, name: &str) -> Result<u64> {
+        let process = self
+            .processes
+            .get(name)
+            .with_context(|| format!("no process {name}"))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", process.child.id()))?;
+        parse_memory(&status).with_context(|| format!("cannot read the memory of {name}"))
+    }
+
     /// Ends one process and waits for it: `SIGTERM`, then after some grace `SIGKILL`.
     ///
     /// # Errors
@@ -273,6 +286,15 @@ fn parse_cpu_time(stat: &str) -> Option<Duration> {
     Some(Duration::from_secs(ticks) / TICKS_PER_SECOND)
 }
 
+/// The line `VmRSS:   1234 kB` of `/proc/<pid>/status`.
+fn parse_memory(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// Linux reports processor time in these, whatever its timer's rate.
 const TICKS_PER_SECOND: u32 = 100;
 
@@ -287,6 +309,13 @@ const LAST_WORDS: usize = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let status = "VmHWM:\t    9000 kB\nVmRSS:\t    8192 kB\n";
+        assert_eq!(parse_memory(status), Some(8 << 20));
+        assert_eq!(parse_memory("garbage"), None);
+    }
 
     #[test]
     fn processor_time_is_read_past_any_name() {

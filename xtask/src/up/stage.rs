@@ -2,17 +2,16 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use anyhow::Result;
 
 use super::{
-    link::{Link, LinkSpec},
-    office::{Neighbour, Office, Role},
+    link::LinkSpec,
+    office::{Congestion, Role},
     offices::Paths,
-    process::Supervisor,
+    world::{Join, World},
 };
 use crate::{certs::Authority, workspace};
 
@@ -53,86 +52,44 @@ pub(super) struct Watcher {
 
 /// Everything that runs.
 pub(super) struct Stage {
-    pub(super) supervisor: Supervisor,
+    pub(super) world: World,
     pub(super) paths: Paths,
-    /// Configurations, recordings and logs.
-    pub(super) folder: PathBuf,
-    offices: Vec<Office>,
-    authority: PathBuf,
 }
 
 impl Stage {
     /// Starts the edges and joins them.
     pub(super) fn set(authority: &Authority, loss: f64, jitter: Duration) -> Result<Stage> {
-        let folder = workspace::made("up")?;
-        let mut stage = Stage {
-            supervisor: Supervisor::new(&folder)?,
-            paths: Paths::read()?,
-            folder,
-            offices: Vec::new(),
-            authority: authority.certificate(),
-        };
-        let child = |office: &str| Neighbour {
-            office: office.to_owned(),
-            role: Role::Child,
-            address: None,
-        };
-        let children = OFFICES
-            .iter()
-            .filter(|office| **office != ORIGIN)
-            .map(|o| child(o));
-        let origin = Office::on_free_ports(ORIGIN, children.collect())?;
-        let root = origin.neighbours;
-        stage.open(origin, authority)?;
-        for (seed, id) in (1..).zip(OFFICES.into_iter().filter(|office| *office != ORIGIN)) {
-            let path = stage.paths.between(id, ORIGIN)?;
-            let spec = LinkSpec {
-                delay: path.one_way,
-                jitter,
-                loss,
-                rate: None,
-            };
-            let name = format!("path-{id}");
-            let link = Link::start(
-                &mut stage.supervisor,
-                &name,
-                &program("meridian-wan"),
-                root,
-                &spec,
-                seed,
-            )?;
-            let parent = Neighbour {
-                office: ORIGIN.to_owned(),
+        let paths = Paths::read()?;
+        let children = OFFICES.into_iter().filter(|office| *office != ORIGIN);
+        let joins = children.map(|child| {
+            Ok(Join {
+                child,
+                parent: ORIGIN,
                 role: Role::Parent,
-                address: Some(link.address),
-            };
-            stage.open(Office::on_free_ports(id, vec![parent])?, authority)?;
-        }
-        Ok(stage)
-    }
-
-    fn open(&mut self, office: Office, authority: &Authority) -> Result<()> {
-        let config = office.write(&self.folder, authority)?;
-        let mut command = Command::new(program("meridian-edge"));
-        command
-            .arg("--config")
-            .arg(config)
-            .args(["--report-every", "1s"]);
-        self.supervisor.start(&office.id, &mut command)?;
-        self.supervisor.wait_for(&office.id, "report", START_UP)?;
-        self.offices.push(office);
-        Ok(())
+                path: LinkSpec {
+                    delay: paths.between(child, ORIGIN)?.one_way,
+                    jitter,
+                    loss,
+                    ..LinkSpec::default()
+                },
+            })
+        });
+        let joins = joins.collect::<Result<Vec<_>>>()?;
+        let folder = workspace::made("up")?;
+        let (usual, seed) = (Congestion::default(), 1);
+        let world = World::raise(folder, authority, &OFFICES, &joins, usual, seed)?;
+        Ok(Stage { world, paths })
     }
 
     /// Starts the watchers, then the publisher.
     pub(super) fn play(&mut self, file: &Path, length: Option<Duration>) -> Result<()> {
         for watcher in WATCHERS {
-            let mut command = self.client("watch", watcher.office);
+            let mut command = self.world.client("watch", watcher.office, NAMESPACE);
             command.arg("--out").arg(self.recording(watcher.name));
             command.arg("--digest").arg(self.digest(watcher.name));
-            self.supervisor.start(watcher.name, &mut command)?;
+            self.world.supervisor.start(watcher.name, &mut command)?;
         }
-        let mut command = self.client("publish", SPEAKER);
+        let mut command = self.world.client("publish", SPEAKER, NAMESPACE);
         command
             .arg(file)
             .arg("--loop")
@@ -141,47 +98,24 @@ impl Stage {
         if let Some(length) = length {
             command.args(["--for", &format!("{}ms", length.as_millis())]);
         }
-        self.supervisor.start(PUBLISHER, &mut command)
-    }
-
-    fn client(&self, task: &str, office: &str) -> Command {
-        let address = self
-            .offices
-            .iter()
-            .find(|other| other.id == office)
-            .expect("it was opened");
-        let mut command = Command::new(program("meridian"));
-        command
-            .args([task, "--json", "--namespace", NAMESPACE])
-            .args(["--url", &format!("moqt://{}", address.clients)])
-            .arg("--ca")
-            .arg(&self.authority);
-        command
+        self.world.supervisor.start(PUBLISHER, &mut command)
     }
 
     /// Ends the publisher, and with it the watchers.
     pub(super) fn stop_clients(&mut self) {
         for name in CLIENTS {
             // One that has ended already needs no stop.
-            let _ = self.supervisor.stop(name);
+            let _ = self.world.supervisor.stop(name);
         }
     }
 
     /// What a watcher writes.
     pub(super) fn recording(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.webm"))
+        self.world.folder.join(format!("{name}.webm"))
     }
 
     /// The hashes of what a client sent or got.
     pub(super) fn digest(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.digest"))
+        self.world.folder.join(format!("{name}.digest"))
     }
 }
-
-/// A binary that `up` has built.
-fn program(name: &str) -> PathBuf {
-    workspace::target().join("release").join(name)
-}
-
-/// Edges and paths start in milliseconds; a busy machine takes longer.
-const START_UP: Duration = Duration::from_secs(15);
