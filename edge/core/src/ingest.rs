@@ -68,7 +68,7 @@ impl Relay {
             self.trim(span.track, now);
         }
         if let Some(feed) = news.lost {
-            self.source_lost(stream, feed, ResetCode::INTERNAL_ERROR, now);
+            self.source_lost(stream, feed, Some(ResetCode::INTERNAL_ERROR), now);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::track::Track;
 use crate::upstream::Upstream;
 use crate::watch::Watches;
 use bytes::Bytes;
-use meridian_wire::{FullTrackName, RequestErrorCode, ResetCode, WireError};
+use meridian_wire::{FullTrackName, RequestErrorCode, WireError};
 use rustc_hash::FxHashMap;
 use slotmap::{SecondaryMap, SlotMap};
 use std::collections::VecDeque;
@@ -140,7 +140,7 @@ impl Relay {
         }
         self.fetches_of_lost_session(id, now);
         for stream in session.in_streams {
-            self.handle_stream_reset(stream, ResetCode::INTERNAL_ERROR, now);
+            self.stream_lost(stream, None, now);
         }
         for (request, asked) in session.outgoing {
             self.out_requests.remove(request);

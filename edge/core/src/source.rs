@@ -66,6 +66,16 @@ pub(crate) struct News {
 impl Relay {
     /// A publisher's stream ended in a reset.
     pub fn handle_stream_reset(&mut self, stream: InStreamId, code: ResetCode, now: Instant) {
+        self.stream_lost(stream, Some(code), now);
+    }
+
+    /// A stream is gone: by a reset of the publisher's with this code, or with its session.
+    pub(crate) fn stream_lost(
+        &mut self,
+        stream: InStreamId,
+        code: Option<ResetCode>,
+        now: Instant,
+    ) {
         let Some(source) = self.in_streams.get(stream) else {
             return;
         };
@@ -129,12 +139,13 @@ impl Relay {
         Ok(())
     }
 
-    /// A publisher's stream is gone without FIN. Another may go on from where it stopped.
+    /// A publisher's stream is gone without FIN. Another publisher may go on from where it stopped; so may the same one
+    /// when it comes back, unless it has reset the stream itself, with a `code`.
     pub(crate) fn source_lost(
         &mut self,
         id: InStreamId,
         feed: Feed,
-        code: ResetCode,
+        code: Option<ResetCode>,
         now: Instant,
     ) {
         let has_other = self.has_other_upstream(feed.track, id);
@@ -148,12 +159,15 @@ impl Relay {
         if held.state != State::Open || !held.sources.is_empty() {
             return;
         }
-        if has_other {
-            let at = now + self.config.stalled_after;
-            self.timers
-                .set(at, Timer::Stalled(feed.track, feed.group, feed.subgroup));
-        } else {
-            self.break_off(feed.track, feed.group, feed.subgroup, code, now);
+        match code {
+            Some(code) if !has_other => {
+                self.break_off(feed.track, feed.group, feed.subgroup, code, now);
+            }
+            _ => {
+                let at = now + self.config.stalled_after;
+                self.timers
+                    .set(at, Timer::Stalled(feed.track, feed.group, feed.subgroup));
+            }
         }
     }
 

@@ -361,3 +361,50 @@ fn a_stream_that_leaves_its_subgroup_open_is_followed_by_the_one_with_the_next_o
     assert_eq!(got[0].end, Some(End::Finish(None)));
     stage.ends_empty(&[publisher, viewer]);
 }
+
+#[test]
+fn a_publisher_that_comes_back_soon_goes_on_in_the_same_group() {
+    let mut stage = Stage::new();
+    let publisher = stage.publisher(&video(), priority(160));
+    let viewer = stage.client();
+    stage.subscribe(viewer, 0, &video());
+    stage.commands();
+    let stream = stage.open(publisher);
+    stage.feed(stream, Wire::group(1, 1).object(0, b"0").build());
+    stage.settle();
+    stage.leave(publisher);
+    stage.wait(900 * MS);
+    stage.settle();
+    let again = stage.publisher(&video(), priority(160));
+    stage.commands();
+    let stream = stage.open(again);
+    stage.finish(stream, Wire::group(1, 1).object(1, b"1").build());
+    stage.settle();
+    let got = stage.got(viewer);
+    assert_eq!(got.len(), 1);
+    assert_eq!(
+        got[0].reader.objects,
+        [(0, b"0".to_vec()), (1, b"1".to_vec())]
+    );
+    assert_eq!(got[0].end, Some(End::Finish(None)));
+    stage.ends_empty(&[again, viewer]);
+}
+
+#[test]
+fn a_group_whose_publisher_stays_away_is_reset_after_a_second() {
+    let mut stage = Stage::new();
+    let publisher = stage.publisher(&video(), priority(160));
+    let viewer = stage.client();
+    stage.subscribe(viewer, 0, &video());
+    stage.commands();
+    let stream = stage.open(publisher);
+    stage.feed(stream, Wire::group(1, 1).object(0, b"0").build());
+    stage.settle();
+    stage.leave(publisher);
+    stage.settle();
+    assert_eq!(stage.got(viewer)[0].end, None);
+    stage.wait(1100 * MS);
+    stage.settle();
+    let end = stage.got(viewer)[0].end;
+    assert_eq!(end, Some(End::Reset(ResetCode::INTERNAL_ERROR)));
+}
