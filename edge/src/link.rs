@@ -233,7 +233,10 @@ async fn hear_response(
                 .relay
                 .handle_response_closed(id, request, cancelled, now);
             if cancelled && let Some(link) = state.links.get_mut(id) {
-                link.forget(request);
+                // The stream of an answered fetch may be yet to come; it says how the fetch ends.
+                if !link.is_fetch(request) || !state.relay.awaits(id, request) {
+                    link.forget(request);
+                }
             }
         });
         if cancelled {
@@ -425,6 +428,11 @@ impl State {
 }
 
 impl Link {
+    fn is_fetch(&self, request: OutRequestId) -> bool {
+        let exchange = self.outgoing.get(request);
+        exchange.is_some_and(|exchange| self.fetches.contains_key(&exchange.sender.id()))
+    }
+
     fn forget(&mut self, request: OutRequestId) -> Option<Exchange> {
         let exchange = self.outgoing.remove(request)?;
         self.fetches.remove(&exchange.sender.id());

@@ -94,6 +94,33 @@ fn the_past_comes_from_the_parents_cache_and_what_is_older_from_the_publisher() 
 }
 
 #[test]
+fn a_publisher_may_let_go_of_a_fetch_it_has_answered_before_it_sends_the_objects() {
+    run(async {
+        let (_worker, edge) = open_edge().await;
+        let publisher = connect(edge, Draft::D22).await;
+        let _announced = announce(&publisher).await;
+        let subscriber = connect(edge, Draft::D22).await;
+        let mut request = fetch(&subscriber, 3, 4).await;
+        let incoming = publisher.accept_request().await.expect("the session lives");
+        let ok = FetchOk {
+            end_of_track: false,
+            end: Location::new(4, u64::MAX),
+            params: Parameters::default(),
+            properties: Properties::default(),
+        };
+        let sent = incoming.stream.send(&Message::FetchOk(ok));
+        sent.expect("it fits");
+        // A FIN, and as nobody reads the other direction any more, STOP_SENDING.
+        incoming.stream.finish().expect("it is open");
+        drop(incoming.stream);
+        let answer = request.recv().await.expect("the session lives");
+        assert_eq!(end_of(answer), Location::new(4, u64::MAX));
+        send_stream(&publisher, past(incoming.id, &[3, 4])).await;
+        assert_eq!(objects(receive_stream(&subscriber).await), [(3, 3), (4, 4)]);
+    });
+}
+
+#[test]
 fn on_draft_18_the_group_being_published_is_fetched_and_goes_on_live() {
     run(async {
         let (_edge, address) = open_edge().await;
