@@ -2,7 +2,7 @@
 
 use crate::filter::Ranges;
 use crate::id::{InRequest, OutStreamId, SessionId, TrackId};
-use crate::look::end_of_track;
+use crate::look::{end_as_known, end_of_track};
 use crate::relay::Relay;
 use crate::serving::{Cause, Serving, Source, Stage};
 use crate::session::{Incoming, Role};
@@ -117,7 +117,8 @@ impl Relay {
         let entry = &self.tracks[track];
         let properties = entry.properties.clone();
         let ends = end_of_track(entry).is_some_and(|end| stretch.end >= end);
-        self.answer_fetch(stream, stretch.end, ends, properties);
+        let end = end_as_known(entry, &stretch);
+        self.answer_fetch(stream, end, ends, properties);
         self.serve(stream, now);
     }
 
@@ -233,6 +234,7 @@ impl Relay {
             answered: matches!(cause, Cause::Fill(..)),
             with_properties: wanted.with_properties,
             budget,
+            is_hurried: wanted.timeout.is_some(),
             waiting_since: None,
             state: Stage::Unopened,
         };

@@ -8,7 +8,7 @@ use crate::id::{InStreamId, OutRequestId, OutStreamId, SessionId, TrackId};
 use crate::past::Kept;
 use crate::relay::Relay;
 use crate::serving::{Serving, Source, Step};
-use crate::session::Asked;
+use crate::session::{Asked, Role};
 use crate::stretch::Stretch;
 use crate::timer::Timer;
 use bytes::Bytes;
@@ -102,7 +102,10 @@ impl Relay {
     ) -> OutRequestId {
         let order = serving.order;
         let request = self.out_requests.insert(());
-        let draft = self.sessions[session].draft;
+        let peer = &self.sessions[session];
+        let draft = peer.draft;
+        // Publishers need not know the parameter; an edge has to give up before the one that asks it does.
+        let is_told = serving.is_hurried || peer.role != Role::Client;
         self.fetches.insert(
             request,
             Fetching {
@@ -133,7 +136,7 @@ impl Relay {
             params: Parameters {
                 location_filter: filter,
                 group_order: Some(order),
-                fill_timeout: Some(serving.budget.as_millis() as u64),
+                fill_timeout: is_told.then_some(serving.budget.as_millis() as u64),
                 ..Parameters::default()
             },
         });

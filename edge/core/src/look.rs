@@ -177,6 +177,17 @@ fn end_of(group: &Group) -> Option<u64> {
     by_subgroup.chain(by_datagram).min()
 }
 
+/// The end of a stretch, and if that is a whole group's whose last object is known, that object's: some receivers take
+/// the largest object ID there is for an error.
+pub(crate) fn end_as_known(track: &Track, stretch: &Stretch) -> Location {
+    let end = stretch.end;
+    let past_last = track.cache.group(end.group).and_then(end_of);
+    match past_last.and_then(|past| past.checked_sub(1)) {
+        Some(last) if end.object == u64::MAX => Location::new(end.group, last).max(stretch.start),
+        _ => end,
+    }
+}
+
 /// Where the track ends, if its publisher has said so: nothing is at or after that location.
 pub(crate) fn end_of_track(track: &Track) -> Option<Location> {
     let group = track.cache.newest()?;

@@ -48,8 +48,10 @@ pub(crate) struct Serving {
     /// The request has had its FETCH_OK or REQUEST_ERROR; a fill needs none.
     pub(crate) answered: bool,
     pub(crate) with_properties: bool,
-    /// What is left of FILL_TIMEOUT.
+    /// What is left of FILL_TIMEOUT, or of the time that this edge waits if the subscriber named none.
     pub(crate) budget: Duration,
+    /// The subscriber named one.
+    pub(crate) is_hurried: bool,
     pub(crate) waiting_since: Option<Instant>,
     pub(crate) state: Stage,
 }

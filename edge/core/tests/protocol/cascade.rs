@@ -243,6 +243,30 @@ fn a_publisher_that_is_too_slow_is_given_up_when_the_fill_timeout_is_over() {
 }
 
 #[test]
+fn a_publisher_hears_of_a_fill_timeout_only_if_the_subscriber_named_one_and_a_parent_always() {
+    for (named, role, told) in [
+        (None, Role::Client, None),
+        (Some(200), Role::Client, Some(200)),
+        (None, Role::Parent, Some(10_000)),
+    ] {
+        let mut hall = Hall::new();
+        let source = hall.session(role);
+        if role == Role::Client {
+            hall.announce(source, 0, &video().namespace);
+        }
+        let viewer = hall.client();
+        hall.commands();
+        let params = Parameters {
+            fill_timeout: named,
+            ..groups(1, 9)
+        };
+        hall.fetch(viewer, 0, &video(), params);
+        let (request, params) = asked(&mut hall);
+        assert_eq!((request.0, params.fill_timeout), (source, told));
+    }
+}
+
+#[test]
 fn a_gap_reported_by_a_publisher_is_reported_on() {
     let mut hall = Hall::new();
     hall.session(Role::Parent);

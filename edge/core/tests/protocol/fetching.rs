@@ -49,6 +49,26 @@ fn what_is_cached_is_fetched_in_order_without_asking_anybody() {
 }
 
 #[test]
+fn a_fetch_of_a_whole_group_ends_at_its_last_object_if_that_is_known() {
+    let (mut hall, publisher) = stocked();
+    let viewer = hall.client();
+    hall.fetch(viewer, 0, &video(), groups(1, 2));
+    assert_eq!(hall.fetch_ok().end, Location::new(2, 1));
+    let after_all = Parameters {
+        location_filter: Some(LocationFilter::Absolute {
+            start: Location::new(2, 7),
+            end_group: Some(2),
+            end_object: None,
+        }),
+        ..Parameters::default()
+    };
+    hall.fetch(viewer, 2, &video(), after_all);
+    assert_eq!(hall.fetch_ok().end, Location::new(2, 7));
+    assert_eq!(hall.fetched(viewer, 2), (Vec::new(), DONE));
+    hall.ends_empty(&[publisher, viewer]);
+}
+
+#[test]
 fn groups_come_in_descending_order_if_asked_for() {
     let (mut hall, _) = stocked();
     let viewer = hall.client();
