@@ -9,8 +9,6 @@ use crate::{shell, workspace};
 
 /// Installs what the tests' `package-lock.json` names, and gives the command that runs them.
 ///
-/// `cargo test --workspace` has built the edge before, for the tests of the edge itself.
-///
 /// # Errors
 /// If node is too old, npm fails, or there is no edge.
 pub fn tests() -> Result<Command> {
@@ -18,7 +16,7 @@ pub fn tests() -> Result<Command> {
         "── pages with @moq/net in Chromium, over WebTransport, and over WebSocket with UDP closed"
     );
     check_node()?;
-    let edge = edge()?;
+    let edge = workspace::built_edge()?;
     let install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
     shell::run(shell::command("npm", install).current_dir(folder()))?;
     let mut tests = shell::command("node", ["--test", "--test-reporter=tap", "test/"]);
@@ -28,14 +26,6 @@ pub fn tests() -> Result<Command> {
 
 fn folder() -> PathBuf {
     workspace::root().join("web/interop")
-}
-
-fn edge() -> Result<PathBuf> {
-    let edge = workspace::target().join("debug/meridian-edge");
-    if !edge.is_file() {
-        bail!("the tests of the edge have left no debug/meridian-edge in the target folder");
-    }
-    Ok(edge)
 }
 
 fn check_node() -> Result<()> {

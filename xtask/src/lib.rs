@@ -7,6 +7,7 @@ pub mod browser;
 pub mod certs;
 pub mod check;
 pub mod faults;
+pub mod interop;
 pub mod links;
 pub mod setup;
 pub mod shell;

@@ -1,5 +1,5 @@
-//! `cargo xtask test`: every test of the workspace and of the pages in a browser, and one closing line that adds
-//! them up.
+//! `cargo xtask test`: every test of the workspace, the trials of other people's clients, native and in a browser, and
+//! one closing line that adds them up.
 
 use std::{
     io::{BufRead, BufReader},
@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    browser,
+    browser, interop,
     setup::{self, Need},
     shell,
 };
@@ -17,7 +17,7 @@ use crate::{
 /// Which tests to run.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Passed on to `cargo test`, such as `-p meridian-wire` or `-- a_name`; leaves the browser's tests out.
+    /// Passed on to `cargo test`, such as `-p meridian-wire` or `-- a_name`; leaves other people's clients out.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     cargo: Vec<String>,
 }
@@ -35,6 +35,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut tally = Tally::default();
     let mut passed = run_and_tally(cargo.args(&args.cargo), &mut tally)?;
     if args.cargo.is_empty() {
+        passed &= run_and_tally(&mut interop::tests()?, &mut tally)?;
         passed &= run_and_tally(&mut browser::tests()?, &mut tally)?;
     }
     println!(

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// The folder of the workspace's `Cargo.toml`.
 pub fn root() -> PathBuf {
@@ -21,6 +21,18 @@ pub fn target() -> PathBuf {
         Some(folder) => root().join(folder),
         None => root().join("target"),
     }
+}
+
+/// The edge that `cargo test --workspace` has built for the edge's own tests.
+///
+/// # Errors
+/// If it has not.
+pub fn built_edge() -> Result<PathBuf> {
+    let edge = target().join("debug/meridian-edge");
+    if !edge.is_file() {
+        bail!("the tests of the edge have left no debug/meridian-edge in the target folder");
+    }
+    Ok(edge)
 }
 
 /// What tasks make and keep between runs: a folder of a name below `target/meridian`.
