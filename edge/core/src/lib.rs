@@ -5,53 +5,20 @@
 //! randomness are arguments. A shell feeds [`Relay`] with `handle_*`, then drains [`Relay::poll_delivery`] and
 //! [`Relay::poll_command`] and wakes it at [`Relay::poll_timeout`].
 
-mod cache;
 mod command;
 mod config;
-mod congestion;
 mod counters;
-mod datagram;
-mod ending;
-mod evict;
-mod expiry;
-mod fanout;
-mod fetch;
-mod fetching;
-mod fill;
-mod filter;
-mod goaway;
 mod id;
-mod ingest;
-mod intake;
-mod look;
-mod namespace;
-mod offer;
-mod onward;
 mod past;
-mod publish;
-mod reach;
+mod publisher;
 mod relay;
 mod request;
-mod root_path;
-mod routing;
 mod screen;
-mod serve;
-mod serving;
 mod session;
-mod source;
-mod status;
-mod stretch;
-mod stuck;
-mod subgroup;
-mod subscribe;
-mod subscription;
+mod subscriber;
 mod timer;
 mod track;
-mod update;
-mod upstream;
-mod waiting;
-mod watch;
-mod watch_up;
+mod tree;
 
 pub use command::{Body, Command, Delivery, End, Opening, Outgoing};
 pub use config::Config;

@@ -3,20 +3,20 @@
 use crate::command::{Command, Outgoing};
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::fetching::Fetching;
 use crate::id::{
     InStreamId, OutRequestId, OutStreamId, SessionId, SubscriptionId, TrackId, UpstreamId,
 };
-use crate::namespace::Namespaces;
-use crate::root_path::RootPath;
-use crate::serving::Serving;
+use crate::past::fetching::Fetching;
+use crate::past::serving::Serving;
+use crate::publisher::source::InStream;
+use crate::publisher::upstream::Upstream;
 use crate::session::{Asked, Peer, Permissions, Role, Session};
-use crate::source::InStream;
-use crate::subscription::{OutStream, Subscription};
+use crate::subscriber::subscription::{OutStream, Subscription};
 use crate::timer::{Timer, Timers};
 use crate::track::Track;
-use crate::upstream::Upstream;
-use crate::watch::Watches;
+use crate::tree::namespace::Namespaces;
+use crate::tree::root_path::RootPath;
+use crate::tree::watch::Watches;
 use bytes::Bytes;
 use meridian_wire::{FullTrackName, RequestErrorCode, WireError};
 use rustc_hash::FxHashMap;

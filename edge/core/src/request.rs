@@ -1,10 +1,10 @@
 //! Requests and answers: from a message to the part of the relay that it is for.
 
 use crate::id::{InRequest, OutRequestId, SessionId, SubscriptionId};
-use crate::namespace::Claim;
 use crate::relay::Relay;
 use crate::session::{Asked, Incoming};
-use crate::watch::Kind;
+use crate::tree::namespace::Claim;
+use crate::tree::watch::Kind;
 use meridian_wire::control::{RequestOk, RequestUpdate};
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::{Message, RequestErrorCode, ResetCode, TerminationCode, WireError};

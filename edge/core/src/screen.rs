@@ -83,7 +83,7 @@ impl Relay {
     fn is_open_to(&self, session: SessionId, namespace: &Namespace) -> bool {
         match namespace.0.first().map(|field| &field[..]) {
             Some(b"." | b".session") => false,
-            Some(crate::root_path::EDGES) => {
+            Some(crate::tree::root_path::EDGES) => {
                 let is_ours = self.is_own_path(namespace);
                 is_ours && self.role(session).is_some_and(|role| role != Role::Client)
             }

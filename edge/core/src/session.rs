@@ -1,8 +1,8 @@
 //! A peer, as the relay sees it: its role in the tree, what it may do, and how congested it is.
 
 use crate::id::{InStreamId, OutRequestId, OutStreamId, SessionId, SubscriptionId, UpstreamId};
-use crate::root_path::ParentPath;
-use crate::status::Inquiry;
+use crate::tree::root_path::ParentPath;
+use crate::tree::status::Inquiry;
 use meridian_wire::{Draft, Namespace};
 use rustc_hash::{FxHashMap, FxHashSet};
 
