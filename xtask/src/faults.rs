@@ -3,20 +3,21 @@
 //! Bangkok speaks; Addis Ababa and Cairo listen, through Geneva and, with a standby, through New York as well. All are
 //! processes of this machine; the paths between them are emulated with the delays of `data/rtt_ms.csv`.
 
+mod account;
 mod rehearsal;
 mod scenario;
 
 use anyhow::{Result, ensure};
 
 use self::{
-    rehearsal::{Heard, Outcome},
+    account::{Heard, Outcome},
     scenario::Scenario,
 };
 use crate::{
     certs::Authority,
     setup::{self, Need},
     talk::{self, TalkSpec},
-    up::{table::Table, world},
+    up::{percent, table::Table, world},
     workspace,
 };
 
@@ -29,6 +30,9 @@ pub struct Args {
     /// How often to play each of them.
     #[arg(long, default_value_t = 1)]
     rounds: u32,
+    /// Share of packets that each path between offices loses, as in `1%`.
+    #[arg(long, default_value = "0%", value_parser = percent)]
+    loss: f64,
     /// Fixes what the emulated paths do.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -54,7 +58,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut faults = Vec::new();
     for scenario in (0..args.rounds).flat_map(|_| &wanted) {
         eprintln!("{scenario} …");
-        let outcome = rehearsal::play(scenario, &authority, &talk.video, args.seed)?;
+        let outcome = rehearsal::play(scenario, &authority, &talk.video, (args.loss, args.seed))?;
         enter(&mut table, scenario, &outcome);
         faults.extend(judge(scenario, &outcome));
     }
@@ -133,7 +137,7 @@ fn judge(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{rehearsal::Left, *};
+    use super::{account::Left, *};
 
     fn outcome(gap_ms: f64, bound_ms: Option<f64>, lost: u64) -> Outcome {
         Outcome {

@@ -142,7 +142,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// `1%` or `0.5%`, at most 50.
-fn percent(text: &str) -> Result<f64, String> {
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>();
     match number {
         Ok(number) if (0.0..=50.0).contains(&number) => Ok(number / 100.0),

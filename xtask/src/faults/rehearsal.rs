@@ -9,11 +9,14 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::scenario::{Fault, ORIGIN, STANDBY, Scenario};
+use super::{
+    account::{Heard, Left, Outcome, audio_gap_ms, risen},
+    scenario::{Fault, ORIGIN, STANDBY, Scenario},
+};
 use crate::{
     certs::Authority,
     up::{
-        judge::{self, Key},
+        judge,
         link::LinkSpec,
         office::{Congestion, Role},
         offices::Paths,
@@ -22,42 +25,7 @@ use crate::{
     workspace,
 };
 
-/// What one watcher heard.
-#[derive(Clone, Debug)]
-pub(super) struct Heard {
-    pub(super) office: &'static str,
-    /// The longest time without audio beyond the 20 ms between frames, milliseconds.
-    pub(super) gap_ms: f64,
-    /// What that may be; `None` where there is nothing to go on with until the fault is undone.
-    pub(super) bound_ms: Option<f64>,
-    /// The same time without video beyond the time between frames.
-    pub(super) video_gap_ms: f64,
-    /// Audio frames that were published after the first one heard, and did not come.
-    pub(super) lost: u64,
-    pub(super) video_lost: u64,
-    pub(super) doubled: u64,
-    pub(super) altered: u64,
-}
-
-/// What is left in an edge after the talk.
-#[derive(Clone, Debug)]
-pub(super) struct Left {
-    /// Counters that are above what they were before it.
-    pub(super) leftovers: Vec<String>,
-    /// MiB before and after, of the edge that grew most.
-    pub(super) memory: (f64, f64),
-}
-
-/// A scenario's outcome.
-#[derive(Clone, Debug)]
-pub(super) struct Outcome {
-    pub(super) heard: Vec<Heard>,
-    pub(super) left: Left,
-    /// The longest pause of the publisher itself beyond 20 ms: what the machine adds.
-    pub(super) publisher_gap_ms: f64,
-}
-
-/// Plays a scenario.
+/// Plays a scenario over paths that lose this share of all datagrams.
 ///
 /// # Errors
 /// If something does not start or end, or nothing is heard.
@@ -65,9 +33,9 @@ pub(super) fn play(
     scenario: &Scenario,
     authority: &Authority,
     talk: &Path,
-    seed: u64,
+    (loss, seed): (f64, u64),
 ) -> Result<Outcome> {
-    let mut rehearsal = Rehearsal::set(scenario, authority, seed)?;
+    let mut rehearsal = Rehearsal::set(scenario, authority, loss, seed)?;
     // Neighbours subscribe to each other's paths to the root: these stay.
     rehearsal.wait(SETTLING);
     let before = rehearsal.survey();
@@ -101,13 +69,26 @@ struct Rehearsal {
 type Survey = BTreeMap<&'static str, (Value, u64)>;
 
 impl Rehearsal {
-    fn set(scenario: &Scenario, authority: &Authority, seed: u64) -> Result<Rehearsal> {
+    fn set(scenario: &Scenario, authority: &Authority, loss: f64, seed: u64) -> Result<Rehearsal> {
         let paths = Paths::read()?;
         let mut joins = Vec::new();
         for child in CHILDREN {
-            joins.push(join(&paths, child, ORIGIN, Role::Parent)?);
+            let mut parents = vec![(ORIGIN, Role::Parent)];
             if scenario.has_standby {
-                joins.push(join(&paths, child, STANDBY, Role::BackupParent)?);
+                parents.push((STANDBY, Role::BackupParent));
+            }
+            for (parent, role) in parents {
+                let path = LinkSpec {
+                    delay: paths.between(child, parent)?.one_way,
+                    loss,
+                    ..LinkSpec::default()
+                };
+                joins.push(Join {
+                    child,
+                    parent,
+                    role,
+                    path,
+                });
             }
         }
         let standby = scenario.has_standby.then_some(STANDBY);
@@ -230,37 +211,17 @@ impl Rehearsal {
 
     fn account(&self, left: Left) -> Result<Outcome> {
         let sent = judge::objects(&self.digest(PUBLISHER))?;
-        let heard = self.watched.iter().map(|office| self.heard(office, &sent));
-        let published = &self.world.last(PUBLISHER)["tracks"]["audio"];
+        let heard = self.watched.iter().map(|office| {
+            let name = watcher(office);
+            let got = judge::objects(&self.digest(&name))?;
+            let summary = self.world.last(&name);
+            let heard = Heard::of(office, summary, &sent, &got, self.bound(office)?);
+            heard.with_context(|| format!("at {name}"))
+        });
         Ok(Outcome {
             heard: heard.collect::<Result<_>>()?,
             left,
-            publisher_gap_ms: millis(&published["largest_gap_ms"], AUDIO_PERIOD_MS),
-        })
-    }
-
-    fn heard(&self, office: &'static str, sent: &BTreeMap<Key, String>) -> Result<Heard> {
-        let name = watcher(office);
-        let got = judge::objects(&self.digest(&name))?;
-        let summary = self.world.last(&name);
-        ensure!(summary["kind"] == "summary", "{name} gave no summary");
-        let (audio, video) = (
-            &summary["tracks"]["audio"],
-            &summary["tracks"]["video-high"],
-        );
-        let doubles = |track: &Value| track["duplicates"].as_u64().unwrap_or_default();
-        Ok(Heard {
-            office,
-            gap_ms: millis(&audio["largest_gap_ms"], AUDIO_PERIOD_MS),
-            bound_ms: self.bound(office)?,
-            video_gap_ms: millis(&video["largest_gap_ms"], VIDEO_PERIOD_MS),
-            lost: missing("audio", sent, &got).with_context(|| format!("at {name}"))?,
-            video_lost: missing("video-high", sent, &got).with_context(|| format!("at {name}"))?,
-            doubled: doubles(audio) + doubles(video),
-            altered: got
-                .iter()
-                .filter(|(key, hash)| sent.get(*key) != Some(*hash))
-                .count() as u64,
+            publisher_gap_ms: audio_gap_ms(self.world.last(PUBLISHER)),
         })
     }
 
@@ -282,46 +243,8 @@ impl Rehearsal {
     }
 }
 
-fn join(paths: &Paths, child: &'static str, parent: &'static str, role: Role) -> Result<Join> {
-    Ok(Join {
-        child,
-        parent,
-        role,
-        path: LinkSpec {
-            delay: paths.between(child, parent)?.one_way,
-            ..LinkSpec::default()
-        },
-    })
-}
-
 fn watcher(office: &str) -> String {
     format!("watch-{office}")
-}
-
-/// What an edge holds more of than before, as `geneva: tracks 2`.
-fn risen(office: &str, before: &Value, now: &Value) -> Vec<String> {
-    let count = |line: &Value, what: &str| line[what].as_u64().unwrap_or_default();
-    let risen = HELD
-        .into_iter()
-        .filter(|(what, slack)| count(now, what) > count(before, what) + slack);
-    risen
-        .map(|(what, _)| format!("{office}: {what} {}", count(now, what)))
-        .collect()
-}
-
-/// How many objects of a track were sent after the first that came, and did not come.
-fn missing(track: &str, sent: &BTreeMap<Key, String>, got: &BTreeMap<Key, String>) -> Result<u64> {
-    let first = got.keys().find(|key| key.0 == track);
-    let first = first.with_context(|| format!("nothing of {track} was received"))?;
-    let later = sent.range(first.clone()..);
-    Ok(later
-        .filter(|(key, _)| key.0 == track && !got.contains_key(*key))
-        .count() as u64)
-}
-
-/// Milliseconds beyond the usual.
-fn millis(value: &Value, usual: f64) -> f64 {
-    (value.as_f64().unwrap_or_default() - usual).max(0.0)
 }
 
 const SPEAKER: &str = "bangkok";
@@ -331,21 +254,6 @@ const CHILDREN: [&str; 3] = [SPEAKER, FAR[0], FAR[1]];
 const PUBLISHER: &str = "publisher";
 const NAMESPACE: &str = "meridian/demo/p/bangkok";
 
-/// What edges hold for sessions and media, and how much more of it after a fault is no leftover: a neighbour that has
-/// come back tells its path to the root again, and the last few are kept.
-const HELD: [(&str, u64); 8] = [
-    ("sessions", 0),
-    ("tracks", 0),
-    ("upstreams", 0),
-    ("subscriptions", 0),
-    ("in_streams", 0),
-    ("out_streams", 0),
-    ("requests", 0),
-    ("cached_bytes", 8 * 1024),
-];
-
-const AUDIO_PERIOD_MS: f64 = 20.0;
-const VIDEO_PERIOD_MS: f64 = 33.3;
 /// What may be missing of audio beyond the difference of the ways: three frames, which a player conceals.
 const ALLOWED_GAP_MS: f64 = 60.0;
 
@@ -359,29 +267,3 @@ const OUTAGE: Duration = Duration::from_secs(3);
 const AFTERWARDS: Duration = Duration::from_secs(6);
 /// For what takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_an_edge_still_holds_is_named() {
-        let before = json!({ "sessions": 2, "tracks": 0, "cached_bytes": 0 });
-        let now = json!({ "sessions": 1, "tracks": 2, "cached_bytes": 600 });
-        assert_eq!(risen("cairo", &before, &now), ["cairo: tracks 2"]);
-        assert!(risen("cairo", &before, &before).is_empty());
-    }
-
-    #[test]
-    fn only_what_came_after_the_first_one_heard_can_be_missing() {
-        let of = |groups: &[u64]| {
-            let entry = |group: &u64| (("audio".to_owned(), *group, 0), "hash".to_owned());
-            groups.iter().map(entry).collect::<BTreeMap<Key, String>>()
-        };
-        let sent = of(&[1, 2, 3, 4]);
-        assert_eq!(missing("audio", &sent, &of(&[2, 4])).unwrap(), 1);
-        assert!(missing("audio", &sent, &of(&[])).is_err());
-    }
-}
