@@ -113,7 +113,11 @@ fn with_a_standby_origin_no_frame_is_lost_or_doubled_when_geneva_vanishes() {
                 assert!(heard.insert(hear(&far, alias).await), "a frame came twice");
             }
             drop(tree.geneva.take());
-            for _ in 0..100 {
+            // A frame on its way may be overtaken by the next, and is not lost for that.
+            for n in 0..150 {
+                if n >= 100 && has_no_hole(&heard) {
+                    break;
+                }
                 assert!(heard.insert(hear(&far, alias).await), "a frame came twice");
             }
             heard
@@ -122,9 +126,13 @@ fn with_a_standby_origin_no_frame_is_lost_or_doubled_when_geneva_vanishes() {
             heard = listen => heard,
             () = speak(&publisher, 7) => unreachable!("it speaks for ever"),
         };
-        let (first, last) = (heard.first().expect("100"), heard.last().expect("100"));
-        assert_eq!(last - first + 1, heard.len() as u64, "a frame was lost");
+        assert!(has_no_hole(&heard), "a frame was lost");
     });
+}
+
+fn has_no_hole(heard: &BTreeSet<u64>) -> bool {
+    let (first, last) = (heard.first().expect("some"), heard.last().expect("some"));
+    last - first + 1 == heard.len() as u64
 }
 
 #[test]
