@@ -7,13 +7,14 @@ mod offices;
 use common::*;
 use meridian_session::session::Session;
 use meridian_wire::{Draft, Parameters};
-use offices::{Authority, Office, free_ports};
+use offices::{Authority, Office, own_addresses};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 struct Tree {
     authority: Authority,
-    origin_port: u16,
+    origin: SocketAddr,
     geneva: Option<Office>,
     bangkok: Office,
     addis: Office,
@@ -23,18 +24,16 @@ struct Tree {
 const CHILDREN: &str = "[[neighbour]]\noffice = \"bangkok\"\nrole = \"child\"\n\
                         [[neighbour]]\noffice = \"addis-ababa\"\nrole = \"child\"\n";
 
-fn above(office: &str, role: &str, port: u16) -> String {
-    format!(
-        "[[neighbour]]\noffice = \"{office}\"\nrole = \"{role}\"\naddress = \"127.0.0.1:{port}\"\n"
-    )
+fn above(office: &str, role: &str, address: SocketAddr) -> String {
+    format!("[[neighbour]]\noffice = \"{office}\"\nrole = \"{role}\"\naddress = \"{address}\"\n")
 }
 
 fn tree(with_standby: bool) -> Tree {
     let authority = Authority::new();
-    let [origin_port, second, east, south] = free_ports();
-    let geneva = authority.start("geneva", origin_port, CHILDREN);
+    let [origin, second, east, south] = own_addresses();
+    let geneva = authority.start("geneva", origin, CHILDREN);
     let standby = with_standby.then(|| authority.start("new-york", second, CHILDREN));
-    let mut parents = above("geneva", "parent", origin_port);
+    let mut parents = above("geneva", "parent", origin);
     if with_standby {
         parents += &above("new-york", "backup-parent", second);
     }
@@ -43,7 +42,7 @@ fn tree(with_standby: bool) -> Tree {
     Tree {
         geneva: Some(geneva),
         authority,
-        origin_port,
+        origin,
         bangkok,
         addis,
         _standby: standby,
@@ -150,7 +149,7 @@ fn without_a_standby_listeners_go_on_by_themselves_when_geneva_is_back() {
             for n in 0..100 {
                 if n == 50 {
                     drop(tree.geneva.take());
-                    let again = tree.authority.start("geneva", tree.origin_port, CHILDREN);
+                    let again = tree.authority.start("geneva", tree.origin, CHILDREN);
                     tree.geneva = Some(again);
                 }
                 assert!(heard.insert(hear(&far, alias).await), "a frame came twice");

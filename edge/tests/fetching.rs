@@ -16,7 +16,7 @@ use meridian_wire::property::Properties;
 use meridian_wire::{
     Draft, FetchFilter, GroupOrder, Location, LocationFilter, Message, Parameters,
 };
-use offices::{Authority, free_ports};
+use offices::{Authority, own_addresses};
 
 const CHILDREN: &str = "[[neighbour]]\noffice = \"bangkok\"\nrole = \"child\"\n\
                         [[neighbour]]\noffice = \"addis-ababa\"\nrole = \"child\"\n";
@@ -25,10 +25,10 @@ const CHILDREN: &str = "[[neighbour]]\noffice = \"bangkok\"\nrole = \"child\"\n\
 fn the_past_comes_from_the_parents_cache_and_what_is_older_from_the_publisher() {
     run(async {
         let authority = Authority::new();
-        let [origin, east, south] = free_ports();
+        let [origin, east, south] = own_addresses();
         let geneva = authority.start("geneva", origin, CHILDREN);
         let parent = format!(
-            "[[neighbour]]\noffice = \"geneva\"\nrole = \"parent\"\naddress = \"127.0.0.1:{origin}\"\n"
+            "[[neighbour]]\noffice = \"geneva\"\nrole = \"parent\"\naddress = \"{origin}\"\n"
         );
         let bangkok = authority.start("bangkok", east, &parent);
         let addis = authority.start("addis-ababa", south, &parent);

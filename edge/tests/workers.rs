@@ -11,7 +11,7 @@ use meridian_session::session::{Options, RequestEvent, Session};
 use meridian_session::tls::{self, Trust};
 use meridian_session::transport::{WebSocketSettings, connect_web_socket};
 use meridian_wire::{Draft, Location, Message, Parameters, RequestErrorCode};
-use offices::{Authority, free_ports};
+use offices::{Authority, own_addresses};
 use quinn::Runtime;
 use quinn::udp::{RecvMeta, Transmit};
 use serde_json::Value;
@@ -175,11 +175,11 @@ fn the_past_can_be_fetched_at_every_worker() {
 fn a_talk_crosses_offices_whichever_workers_its_publisher_and_listeners_have() {
     run(async {
         let authority = Authority::new();
-        let [origin, east] = free_ports();
+        let [origin, east] = own_addresses();
         let child = "[[neighbour]]\noffice = \"bangkok\"\nrole = \"child\"\n";
         let geneva = authority.start_with(WORKERS, "geneva", origin, child);
         let parent = format!(
-            "[[neighbour]]\noffice = \"geneva\"\nrole = \"parent\"\naddress = \"127.0.0.1:{origin}\"\n"
+            "[[neighbour]]\noffice = \"geneva\"\nrole = \"parent\"\naddress = \"{origin}\"\n"
         );
         let bangkok = authority.start_with(WORKERS, "bangkok", east, &parent);
         let publisher = connect(bangkok.clients, Draft::D22).await;

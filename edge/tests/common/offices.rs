@@ -12,6 +12,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
@@ -60,8 +61,8 @@ impl Authority {
     }
 
     /// Starts an office. `neighbours` are lines of its configuration.
-    pub(crate) fn start(&self, office: &str, port: u16, neighbours: &str) -> Office {
-        self.start_with(1, office, port, neighbours)
+    pub(crate) fn start(&self, office: &str, address: SocketAddr, neighbours: &str) -> Office {
+        self.start_with(1, office, address, neighbours)
     }
 
     /// The same with several workers.
@@ -69,10 +70,10 @@ impl Authority {
         &self,
         workers: usize,
         office: &str,
-        port: u16,
+        address: SocketAddr,
         neighbours: &str,
     ) -> Office {
-        let config = self.config(workers, office, port, neighbours);
+        let config = self.config(workers, office, address, neighbours);
         let (ready, is_ready) = std::sync::mpsc::channel();
         let (asks, mut asked) = mpsc::unbounded_channel::<oneshot::Sender<Counters>>();
         let (stop, stopped) = oneshot::channel();
@@ -113,7 +114,13 @@ impl Authority {
         }
     }
 
-    fn config(&self, workers: usize, office: &str, port: u16, neighbours: &str) -> Config {
+    fn config(
+        &self,
+        workers: usize,
+        office: &str,
+        address: SocketAddr,
+        neighbours: &str,
+    ) -> Config {
         let folder = self.folder.path();
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new([office.to_owned()]).expect("a valid name");
@@ -130,7 +137,7 @@ office = "{office}"
 workers = {workers}
 [listen]
 clients = "127.0.0.1:0"
-neighbours = "127.0.0.1:{port}"
+neighbours = "{address}"
 [tls]
 certificate = "{certificate}"
 key = "{key}"
@@ -148,9 +155,13 @@ open = true
     }
 }
 
-/// Ports that nobody has at this moment.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let sockets = [(); N]
-        .map(|()| std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports"));
-    sockets.map(|socket| socket.local_addr().expect("it is bound").port())
+/// Addresses for neighbours that nobody else takes: this process has an address of the loopback network to itself, and
+/// the ports are below those that the system hands out.
+pub(crate) fn own_addresses<const N: usize>() -> [SocketAddr; N] {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    [(); N].map(|()| {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        SocketAddr::from(([127, a | 0x80, b, c], port))
+    })
 }
