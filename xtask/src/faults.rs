@@ -48,6 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     let talk = talk::ensure(&workspace::made("talk")?, &TalkSpec::default())?;
     world::build()?;
+    world::go_first();
     let is_wanted = |scenario: &&Scenario| {
         args.only.is_empty() || args.only.iter().any(|name| scenario.name.starts_with(name))
     };

@@ -40,6 +40,7 @@ pub fn run(args: &Args) -> Result<()> {
     setup::ensure(&[Need::Build, Need::Certificates])?;
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     world::build()?;
+    world::go_first();
     let is_wanted = |case: &Case| {
         args.only.is_empty() || args.only.iter().any(|name| case.name.starts_with(name))
     };
