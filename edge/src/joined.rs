@@ -15,7 +15,7 @@ use meridian_wire::data::{
 };
 use meridian_wire::{Draft, FetchFilter, GroupOrder, Message, Parameters, ResetCode, WireError};
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A joining fetch whose stream has not come yet.
@@ -34,8 +34,20 @@ pub(crate) fn alias_to_join(answer: &Message) -> Option<u64> {
     }
 }
 
-/// Asks for the group in which the subscription with the request ID `joined` began, up to there.
+/// How long live streams wait for the group they are part of: a round trip across the world, thrice.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Asks for the group in which the subscription with the request ID `joined` began, up to there. The relay has the track's
+/// live streams wait meanwhile.
 pub(crate) async fn fetch(worker: Worker, id: SessionId, joined: u64, alias: u64) {
+    let asking = ask(&worker, id, joined, alias);
+    if tokio::time::timeout(PATIENCE, asking).await.is_err() {
+        tracing::debug!("a group in progress did not come in time");
+    }
+    worker.relay(|relay| relay.handle_joined(id, alias, Instant::now()));
+}
+
+async fn ask(worker: &Worker, id: SessionId, joined: u64, alias: u64) {
     let session = worker.state(|state| state.links.get(id).map(|link| link.session.clone()));
     let Some(session) = session else {
         return;
@@ -169,7 +181,9 @@ impl Joined<'_> {
                 Some(*previous)
             }
             None => {
-                self.current = self.worker.relay(|relay| relay.accept_stream(self.id));
+                self.current = self
+                    .worker
+                    .relay(|relay| relay.accept_fetched_group(self.id));
                 self.subgroup_header(object, subgroup).encode(&mut head);
                 None
             }

@@ -217,8 +217,14 @@ async fn hear_response(
         let cancelled = match event {
             RequestEvent::Message(message) => {
                 let alias = joined::alias_to_join(&message);
-                worker.relay(|relay| relay.handle_response(id, request, message, now));
-                if let (Some(subscription), Some(alias)) = (joins, alias) {
+                let join = joins.zip(alias);
+                worker.relay(|relay| {
+                    if let Some((_, alias)) = join {
+                        relay.handle_joining(id, alias);
+                    }
+                    relay.handle_response(id, request, message, now);
+                });
+                if let Some((subscription, alias)) = join {
                     let fetching = joined::fetch(worker.clone(), id, subscription, alias);
                     tokio::task::spawn_local(fetching);
                 }

@@ -9,6 +9,7 @@ use crate::steering::Switch;
 use crate::worker::Worker;
 use meridian_relay::{Counters, DropReason};
 use serde_json::{Value, json};
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// Prints a line every `period`, for as long as all workers run.
@@ -16,9 +17,12 @@ pub(crate) async fn print_every(reporter: Reporter, period: Duration) {
     let mut ticks = tokio::time::interval(period);
     loop {
         ticks.tick().await;
-        match reporter.report().await {
-            Some(line) => println!("{line}"),
-            None => return,
+        let Some(line) = reporter.report().await else {
+            return;
+        };
+        // Who listened may have gone; the edge goes on.
+        if writeln!(io::stdout(), "{line}").is_err() {
+            return;
         }
     }
 }

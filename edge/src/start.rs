@@ -9,6 +9,8 @@ use crate::neighbours;
 use crate::report;
 use anyhow::{Context, anyhow};
 use meridian_session::tls::{self, Identity};
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,9 +39,11 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     if cli.check_config {
         match &plan {
-            Plan::Office(config) => println!("{}", config.describe()),
+            Plan::Office(config) => say(config.describe()),
             Plan::Dev { address, workers } => {
-                println!("dev: clients on {address}, workers: {workers}\n  open to everybody");
+                say(format!(
+                    "dev: clients on {address}, workers: {workers}\n  open to everybody"
+                ));
             }
         }
         return ExitCode::SUCCESS;
@@ -84,8 +88,10 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
             };
             let edge = Edge::start(meridian_relay::Config::default(), doors, workers).await?;
             let address = edge.address();
-            println!("meridian-edge: listening on {address} (UDP and TCP), open to everybody");
-            println!("meridian-edge: certificate SHA-256 {fingerprint}");
+            say(format!(
+                "meridian-edge: listening on {address} (UDP and TCP), open to everybody"
+            ));
+            say(format!("meridian-edge: certificate SHA-256 {fingerprint}"));
             edge
         }
         Plan::Office(config) => {
@@ -115,6 +121,11 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
     }
     tracing::info!("draining");
     edge.drain().await
+}
+
+fn say(line: impl Display) {
+    // Nobody may be listening any more; that is no reason to stop.
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// A worker that has panicked may hold anything half done: rather no edge than half of one. Tasks would keep a panic to

@@ -124,7 +124,9 @@ pub(crate) struct Session {
     pub(crate) upstream_by_alias: FxHashMap<u64, UpstreamId>,
     pub(crate) subscriptions: FxHashSet<SubscriptionId>,
     pub(crate) in_streams: FxHashSet<InStreamId>,
-    /// Streams that carry an alias no response has named yet.
+    /// What the peer calls tracks whose group in progress is being fetched from it.
+    pub(crate) joining: FxHashSet<u64>,
+    /// Streams that carry an alias no response has named yet, or a track that is being joined.
     pub(crate) waiting: Vec<InStreamId>,
     /// Streams that took less than they were given, with their priority (higher first).
     pub(crate) blocked: Vec<(i32, OutStreamId)>,
@@ -180,6 +182,7 @@ impl Session {
             upstream_by_alias: FxHashMap::default(),
             subscriptions: FxHashSet::default(),
             in_streams: FxHashSet::default(),
+            joining: FxHashSet::default(),
             waiting: Vec::new(),
             blocked: Vec::new(),
             out_of_credit: false,

@@ -23,6 +23,14 @@ impl Relay {
         Some(stream)
     }
 
+    /// The same for a stream made of what was fetched of the group in progress (see
+    /// [`handle_joining`](Relay::handle_joining)).
+    pub fn accept_fetched_group(&mut self, session: SessionId) -> Option<InStreamId> {
+        let stream = self.accept_stream(session)?;
+        self.in_streams[stream].is_fetched = true;
+        Some(stream)
+    }
+
     /// The next chunks of a stream, in order, and whether its FIN follows them.
     ///
     /// This is the hot path: decode, append, hand out. An error means that the peer broke the protocol: the shell closes
@@ -82,7 +90,7 @@ impl Relay {
         now: Instant,
     ) -> Result<(), WireError> {
         if let Place::Waiting(header) = source.place {
-            let Some(track) = self.track_by_alias(source.session, header.track_alias) else {
+            let Some(track) = self.track_of_stream(source, header.track_alias) else {
                 self.hold(id, source, chunks, end);
                 return Ok(());
             };
@@ -117,7 +125,7 @@ impl Relay {
     ) {
         match event {
             SubgroupEvent::Header(header) => {
-                source.place = match self.track_by_alias(source.session, header.track_alias) {
+                source.place = match self.track_of_stream(source, header.track_alias) {
                     Some(track) => Place::Ready(track, header),
                     None => self.wait_for_alias(id, source.session, header, now),
                 };

@@ -15,6 +15,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct InStream {
     pub(crate) session: SessionId,
+    /// It is made of what was fetched of the group in progress.
+    pub(crate) is_fetched: bool,
     pub(crate) decoder: SubgroupDecoder,
     pub(crate) place: Place,
     /// Chunks that wait for the alias to be named.
@@ -223,6 +225,7 @@ impl InStream {
     pub(crate) fn new(session: SessionId) -> InStream {
         InStream {
             session,
+            is_fetched: false,
             decoder: SubgroupDecoder::new(),
             place: Place::Start,
             held: Vec::new(),

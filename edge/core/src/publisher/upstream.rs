@@ -2,6 +2,7 @@
 
 use crate::Command;
 use crate::id::{InStreamId, OutRequestId, SessionId, TrackId, UpstreamId};
+use crate::publisher::source::InStream;
 use crate::relay::Relay;
 use crate::session::Asked;
 use crate::timer::Timer;
@@ -413,7 +414,22 @@ impl Relay {
     #[inline]
     pub(crate) fn track_by_alias(&self, session: SessionId, alias: u64) -> Option<TrackId> {
         let upstream = self.sessions.get(session)?.upstream_by_alias.get(&alias)?;
-        let track = self.upstreams.get(*upstream)?.track;
+        self.track_of_upstream(*upstream)
+    }
+
+    /// The same for a stream, unless it has to wait.
+    #[inline]
+    pub(crate) fn track_of_stream(&self, source: &InStream, alias: u64) -> Option<TrackId> {
+        let peer = self.sessions.get(source.session)?;
+        if !peer.joining.is_empty() && !source.is_fetched && peer.joining.contains(&alias) {
+            return None;
+        }
+        self.track_of_upstream(*peer.upstream_by_alias.get(&alias)?)
+    }
+
+    #[inline]
+    fn track_of_upstream(&self, upstream: UpstreamId) -> Option<TrackId> {
+        let track = self.upstreams.get(upstream)?.track;
         self.tracks.contains_key(track).then_some(track)
     }
 

@@ -1,5 +1,5 @@
 //! Streams that carry a track alias no response has named yet: they may overtake the response, so they wait for it, within
-//! bounds.
+//! bounds. So do streams of a track whose group in progress is still being fetched.
 
 use crate::id::{InStreamId, SessionId};
 use crate::publisher::source::{InStream, Place};
@@ -12,11 +12,30 @@ use meridian_wire::data::SubgroupHeader;
 use std::time::Instant;
 
 impl Relay {
-    /// A response has named `alias`: streams that waited for it go on.
+    /// The group in progress of the track that a peer calls `alias` is fetched beside its subscription: the track's live
+    /// streams wait for that, as they go on where it ends.
+    pub fn handle_joining(&mut self, session: SessionId, alias: u64) {
+        if let Some(peer) = self.sessions.get_mut(session) {
+            peer.joining.insert(alias);
+        }
+    }
+
+    /// That group has come, or will not.
+    pub fn handle_joined(&mut self, session: SessionId, alias: u64, now: Instant) {
+        if let Some(peer) = self.sessions.get_mut(session) {
+            peer.joining.remove(&alias);
+            self.alias_named(session, alias, now);
+        }
+    }
+
+    /// A response has named `alias`, or its track has been joined: streams that waited for it go on.
     pub(crate) fn alias_named(&mut self, session: SessionId, alias: u64, now: Instant) {
         let Some(peer) = self.sessions.get_mut(session) else {
             return;
         };
+        if peer.joining.contains(&alias) {
+            return;
+        }
         for stream in std::mem::take(&mut peer.waiting) {
             let Some(slot) = self.in_streams.get_mut(stream) else {
                 continue;

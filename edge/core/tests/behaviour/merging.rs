@@ -408,3 +408,32 @@ fn a_group_whose_publisher_stays_away_is_reset_after_a_second() {
     let end = stage.got(viewer)[0].end;
     assert_eq!(end, Some(End::Reset(ResetCode::INTERNAL_ERROR)));
 }
+
+#[test]
+fn live_streams_wait_for_the_part_of_their_group_that_is_fetched() {
+    let mut stage = Stage::new();
+    let publisher = stage.publisher(&video(), priority(160));
+    let viewer = stage.client();
+    stage.subscribe(viewer, 0, &video());
+    stage.commands();
+    stage.relay.handle_joining(publisher, 1);
+    let live = stage.open(publisher);
+    stage.finish(live, Wire::group(1, 1).object(2, b"2").build());
+    assert!(stage.settle().is_empty());
+    let past = stage.relay.accept_fetched_group(publisher);
+    let past = past.expect("the publisher is there");
+    let wire = Wire::group(1, 1).object(0, b"0").object(1, b"1").build();
+    stage.feed(past, wire);
+    stage.relay.handle_stream_left(past);
+    stage.relay.handle_joined(publisher, 1, stage.now);
+    stage.settle();
+    let objects = [b"0", b"1", b"2"].map(|payload| payload.to_vec());
+    let got = stage.got(viewer);
+    assert_eq!(got.len(), 1);
+    assert_eq!(
+        got[0].reader.objects,
+        (0..).zip(objects).collect::<Vec<_>>()
+    );
+    assert_eq!(got[0].end, Some(End::Finish(None)));
+    stage.ends_empty(&[publisher, viewer]);
+}
