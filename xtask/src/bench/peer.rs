@@ -1,4 +1,4 @@
-//! Other relays to compare with, installed from crates.io below the target folder.
+//! Other relays to compare with, installed from the crate registry below the target folder.
 
 use std::path::PathBuf;
 
