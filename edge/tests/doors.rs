@@ -259,7 +259,7 @@ fn ten_thousand_half_open_handshakes_disturb_nobody() {
         assert!(retried > 9_000);
         // Those that were not asked still hang in their handshakes: a newcomer is asked, and let in.
         let _newcomer = connect(address, Draft::D22).await;
-        assert_eq!(entries.of(Entry::Retried), retried + 1);
+        assert!(entries.of(Entry::Retried) > retried);
         assert_eq!(entries.of(Entry::Busy), 0);
         assert_eq!(entries.of(Entry::Admitted), 3);
     });

@@ -2,6 +2,14 @@
 //! folders, certificates, the talk. Depends on none of Meridian's own crates, so that it builds
 //! before anything they need is installed.
 
+/// A line on standard output. Nobody may be reading it any more; that is no reason to stop.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($what)*);
+    }};
+}
+
 pub mod bench;
 pub mod browser;
 pub mod certs;

@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let cases: Vec<_> = Case::all().into_iter().filter(is_wanted).collect();
     ensure!(!cases.is_empty(), "no case is called so");
-    println!("seed {}, {} s each", args.seed, args.seconds);
+    say!("seed {}, {} s each", args.seed, args.seconds);
     let (mut audio, mut rest) = (Table::new(AUDIO), Table::new(REST));
     let mut faults = Vec::new();
     for case in &cases {
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<()> {
         enter(&mut audio, &mut rest, case, &outcome);
         faults.extend(judge(case, &outcome));
     }
-    println!("\naudio\n{audio}\nvideo and path\n{rest}");
+    say!("\naudio\n{audio}\nvideo and path\n{rest}");
     ensure!(faults.is_empty(), "{}", faults.join("; "));
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::shell;
 /// If something is missing and cannot be installed from here.
 pub fn run() -> Result<()> {
     ensure(&[Need::Build, Need::Media, Need::Certificates, Need::Browser])?;
-    println!("nothing is missing");
+    say!("nothing is missing");
     Ok(())
 }
 

@@ -38,9 +38,11 @@ pub fn run(args: &Args) -> Result<()> {
         passed &= run_and_tally(&mut interop::tests()?, &mut tally)?;
         passed &= run_and_tally(&mut browser::tests()?, &mut tally)?;
     }
-    println!(
+    say!(
         "{} passed, {} failed, {} skipped",
-        tally.passed, tally.failed, tally.skipped
+        tally.passed,
+        tally.failed,
+        tally.skipped
     );
     if !passed {
         bail!("the tests failed");
@@ -60,7 +62,7 @@ fn run_and_tally(tests: &mut Command, tally: &mut Tally) -> Result<bool> {
     let stdout = child.stdout.take().expect("standard output is piped");
     for line in BufReader::new(stdout).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
-        println!("{line}");
+        say!("{line}");
         tally.add(&line);
     }
     Ok(child.wait()?.success())

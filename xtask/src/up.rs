@@ -61,16 +61,16 @@ pub fn run(args: &Args) -> Result<()> {
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     let talk = talk::ensure(&workspace::made("talk")?, &TalkSpec::default())?;
     if args.prepare {
-        println!("certificates: {}", authority.certificate().display());
-        println!("talk: {}", talk.video.display());
+        say!("certificates: {}", authority.certificate().display());
+        say!("talk: {}", talk.video.display());
         return Ok(());
     }
     world::build()?;
     let interrupt = Interrupt::listen()?;
     let mut stage = Stage::set(&authority, args.loss, Duration::from_millis(args.jitter))?;
     stage.play(&talk.video, args.length)?;
-    println!("Publishing at Bangkok; watching at Geneva and at Addis Ababa.");
-    println!("Recordings and logs: {}", stage.world.folder.display());
+    say!("Publishing at Bangkok; watching at Geneva and at Addis Ababa.");
+    say!("Recordings and logs: {}", stage.world.folder.display());
     let figures = follow(&mut stage, args.length, &interrupt)?;
     show(&figures, false);
     if args.verify {
@@ -124,12 +124,13 @@ fn follow(stage: &mut Stage, length: Option<Duration>, interrupt: &Interrupt) ->
 /// Prints the table; on a terminal the next one takes its place.
 fn show(figures: &Figures, more_follows: bool) {
     let table = figures.table().to_string();
-    print!("\n{table}");
-    if more_follows && std::io::stdout().is_terminal() {
-        print!("\x1b[{}A", table.lines().count() + 1);
-    }
+    let mut out = std::io::stdout();
     // A closed standard output shows nothing, and that is all it does.
-    let _ = std::io::stdout().flush();
+    let _ = write!(out, "\n{table}");
+    if more_follows && out.is_terminal() {
+        let _ = write!(out, "\x1b[{}A", table.lines().count() + 1);
+    }
+    let _ = out.flush();
 }
 
 /// `20s` or `20`.

@@ -14,9 +14,9 @@ use crate::report::{Report, Reporter, TrackReport, milliseconds, say};
 use crate::wall;
 use anyhow::Context;
 use meridian_session::client::{
-    AnnounceError, Announced, DialError, Dialer, Ended, Line, Object, Offer, Outlet, announce,
+    Announced, DialError, Dialer, Ended, Line, Object, Offer, Outlet, announce,
 };
-use meridian_wire::{Namespace, RequestErrorCode};
+use meridian_wire::Namespace;
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -381,7 +381,7 @@ async fn reach(
                     took,
                 });
             }
-            Err(error @ AnnounceError::Refused(RequestErrorCode::UNAUTHORIZED, _)) => {
+            Err(error) if error.is_refusal() => {
                 return Err(Failure::new(ExitCode::Refused, error));
             }
             Err(error) if Instant::now() + RETRY >= deadline => {

@@ -128,7 +128,8 @@ impl Reporter {
         if self.json {
             print_json(report);
         } else {
-            print!("{}", table(report));
+            // Who read may have gone.
+            let _ = write!(std::io::stdout(), "{}", table(report));
         }
     }
 

@@ -33,6 +33,23 @@ pub(super) fn print(outcome: &Outcome) {
         {
             println!("  the load was at its limit with {name}: lag and delivery may be its own");
         }
+        judge_slow(name, figures);
+    }
+}
+
+/// Says whether the slow ones among the audience were felt by the others: their p99 lag may move by 10 % or 2 ms.
+fn judge_slow(name: &str, figures: &Figures) {
+    for (of, what) in [("", "video"), ("second_", "audio")] {
+        let value = |key: &str| figures.value(&format!("{of}{key}"));
+        let (Some(moved), Some(without)) = (value("lag_p99_moved_ms"), value("lag_p99_ms_without"))
+        else {
+            continue;
+        };
+        let allowed = (without * 0.1).max(2.0);
+        let verdict = if moved <= allowed { "kept" } else { "BROKEN" };
+        println!(
+            "  {name}: the others' {what} p99 moved by {moved:.2} ms, allowed {allowed:.2}: {verdict}"
+        );
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use meridian_loadtest::wan::{Changes, Command, Emulator, EmulatorConfig, LinkParams, Stats};
 use serde_json::{Value, json};
+use std::io::Write as _;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -169,7 +170,8 @@ fn stats_line(stats: &Stats) -> Value {
 }
 
 fn print_line(line: &Value) {
-    println!("{line}");
+    // Nobody may be reading any more; the link goes on.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 async fn wait_for_end(shared: &Shared) -> Result<()> {

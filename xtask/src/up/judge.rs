@@ -39,9 +39,9 @@ pub(super) fn recordings(stage: &Stage, figures: &Figures) -> Result<()> {
             let published = figures
                 .published(track)
                 .context("the publisher gave no summary")?;
-            println!("{name}: {kind}: {packets} frames written of {published} published");
+            say!("{name}: {kind}: {packets} frames written of {published} published");
         }
-        println!(
+        say!(
             "{name}: {compared} objects, each as sent and none twice; {:.2} s; decodes without a complaint",
             media.duration
         );

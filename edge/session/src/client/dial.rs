@@ -112,7 +112,7 @@ pub enum DialError {
     #[error("{0}")]
     Connect(String),
     /// The edge's certificate is not trusted.
-    #[error("the edge's certificate is not trusted ({0}); give --ca or --cert-hash")]
+    #[error("the edge's certificate is not trusted ({0}); check --ca or --cert-hash")]
     Untrusted(String),
     /// The edge speaks none of the drafts offered.
     #[error("the edge speaks none of the drafts offered over this transport")]
@@ -334,8 +334,8 @@ fn quic_error(error: quinn::ConnectionError) -> DialError {
     };
     match code {
         0x178 => DialError::NoDraft,
-        // bad_certificate to unknown_ca
-        0x12a..=0x130 => DialError::Untrusted(error.to_string()),
+        // bad_certificate to unknown_ca; access_denied: it is not the one whose hash was given
+        0x12a..=0x131 => DialError::Untrusted(error.to_string()),
         _ => DialError::Connect(ConnectionLost::from(error).to_string()),
     }
 }

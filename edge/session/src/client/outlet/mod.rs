@@ -13,7 +13,7 @@ use crate::session::{RequestEvent, RequestStream, SendError, Session, SessionErr
 use meridian_wire::control::NamespaceRequest;
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::property::Properties;
-use meridian_wire::{Message, Namespace, Parameters, RequestErrorCode};
+use meridian_wire::{Message, Namespace, Parameters, RequestErrorCode, TerminationCode};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -91,6 +91,31 @@ pub enum AnnounceError {
     /// The session is over.
     #[error("announcing the namespace: {0}")]
     Session(#[from] SessionError),
+}
+
+impl AnnounceError {
+    /// Whether the edge refuses the token, or wants one: trying again does not help.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            AnnounceError::Refused(code, _) => matches!(
+                *code,
+                RequestErrorCode::UNAUTHORIZED
+                    | RequestErrorCode::MALFORMED_AUTH_TOKEN
+                    | RequestErrorCode::EXPIRED_AUTH_TOKEN
+            ),
+            AnnounceError::Send(SendError::Session(error)) | AnnounceError::Session(error) => {
+                matches!(
+                    error.code(),
+                    Some(
+                        TerminationCode::UNAUTHORIZED
+                            | TerminationCode::MALFORMED_AUTH_TOKEN
+                            | TerminationCode::EXPIRED_AUTH_TOKEN
+                    )
+                )
+            }
+            AnnounceError::Silent | AnnounceError::Send(_) => false,
+        }
+    }
 }
 
 /// Why an outlet's session is of no more use.
