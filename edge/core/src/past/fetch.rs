@@ -7,7 +7,7 @@ use crate::past::stretch::Stretch;
 use crate::relay::Relay;
 use crate::session::{Incoming, Role};
 use crate::subscriber::filter::Ranges;
-use crate::subscriber::subscription::{OutStream, stream_priority};
+use crate::subscriber::subscription::{DEFAULT_PRIORITY, OutStream, stream_priority};
 use meridian_wire::control::{Fetch, FetchOk, RequestOk};
 use meridian_wire::data::FetchEncoder;
 use meridian_wire::property::Properties;
@@ -27,9 +27,6 @@ pub(crate) struct Wanted {
     pub(crate) timeout: Option<u64>,
     pub(crate) with_properties: bool,
 }
-
-/// The subscriber priority of a request that names none (draft-22 §9.20.8).
-const DEFAULT_PRIORITY: u8 = 128;
 
 impl Relay {
     pub(crate) fn fetch(&mut self, session: SessionId, ask: Fetch, now: Instant) {

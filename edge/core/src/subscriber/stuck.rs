@@ -102,6 +102,7 @@ impl Relay {
 
 impl OutStream {
     /// The stream of a fetch or fill: it belongs to no subscription, and is never simply gone on with.
+    #[inline]
     pub(crate) fn detached(session: SessionId, track: TrackId) -> OutStream {
         OutStream {
             session,

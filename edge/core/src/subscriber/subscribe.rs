@@ -223,19 +223,14 @@ impl Relay {
             reason: reason.to_owned(),
             redirect: None,
         });
-        let InRequest {
-            session,
-            id: request,
-        } = request;
-        self.commands.push_back(Command::Respond {
-            session,
-            request,
-            message,
-            finish: true,
-        });
+        self.respond(request, message, true);
     }
 
     pub(crate) fn answer(&mut self, request: InRequest, message: Message) {
+        self.respond(request, message, false);
+    }
+
+    fn respond(&mut self, request: InRequest, message: Message, finish: bool) {
         let InRequest {
             session,
             id: request,
@@ -244,7 +239,7 @@ impl Relay {
             session,
             request,
             message,
-            finish: false,
+            finish,
         });
     }
 

@@ -51,7 +51,7 @@ pub(crate) enum Origin {
 }
 
 /// The subscriber priority of a request that names none (draft-22 §9.20.8).
-const DEFAULT_PRIORITY: u8 = 128;
+pub(crate) const DEFAULT_PRIORITY: u8 = 128;
 
 impl Subscription {
     pub(crate) fn new(
@@ -159,19 +159,10 @@ impl OutStream {
         subgroup: u64,
     ) -> OutStream {
         OutStream {
-            session: subscription.session,
             subscription: id,
-            track: subscription.track,
             group,
             subgroup,
-            cursor: 0,
-            last_object: None,
-            priority: 0,
-            state: OutState::Idle,
-            deadline: None,
-            given_objects: 0,
-            given_bytes: 0,
-            given_started: false,
+            ..OutStream::detached(subscription.session, subscription.track)
         }
     }
 

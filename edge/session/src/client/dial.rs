@@ -304,12 +304,10 @@ fn token_parameter(token: &str) -> AuthorizationToken {
 }
 
 fn session_error(error: SessionError) -> DialError {
+    if error.is_refusal() {
+        return DialError::Refused(error.to_string());
+    }
     match error.code() {
-        Some(
-            TerminationCode::UNAUTHORIZED
-            | TerminationCode::MALFORMED_AUTH_TOKEN
-            | TerminationCode::EXPIRED_AUTH_TOKEN,
-        ) => DialError::Refused(error.to_string()),
         Some(TerminationCode::VERSION_NEGOTIATION_FAILED) => DialError::NoDraft,
         _ => DialError::Session(error),
     }

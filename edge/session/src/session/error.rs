@@ -28,6 +28,18 @@ impl SessionError {
             SessionError::Lost(_) => None,
         }
     }
+
+    /// Whether the peer refuses the token, or wants one: trying again with the same does not help.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                TerminationCode::UNAUTHORIZED
+                    | TerminationCode::MALFORMED_AUTH_TOKEN
+                    | TerminationCode::EXPIRED_AUTH_TOKEN
+            )
+        )
+    }
 }
 
 /// A message was not sent.

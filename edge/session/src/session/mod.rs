@@ -113,18 +113,6 @@ impl Session {
         requests::open(&self.core, stream, build)
     }
 
-    /// As [`open_request`](Self::open_request), but never waits: `None` without stream credit.
-    pub fn try_open_request(
-        &self,
-        build: impl FnOnce(u64) -> Message,
-    ) -> Result<Option<RequestStream>, SendError> {
-        let opened = self.connection().try_open_bi();
-        match opened.map_err(|lost| self.core.closer.lost(lost))? {
-            Some(stream) => requests::open(&self.core, stream, build).map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// The peer's next stream of objects, with its first bytes. Safe to drop. A stream that came in one packet is handed over
     /// within the same wake-up, and so is what follows the first bytes: see
     /// [`RecvStream::try_read_chunk`](crate::transport::RecvStream::try_read_chunk).

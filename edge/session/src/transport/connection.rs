@@ -121,11 +121,6 @@ impl Connection {
         })
     }
 
-    /// Opens a bidirectional stream if the peer's credit allows one now.
-    pub fn try_open_bi(&self) -> Result<Option<(SendStream, RecvStream)>, ConnectionLost> {
-        self.open_bi().now_or_never().transpose()
-    }
-
     /// Opens a bidirectional stream, waiting for credit. Safe to drop.
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionLost> {
         Ok(match &self.kind {

@@ -13,7 +13,7 @@ use crate::session::{RequestEvent, RequestStream, SendError, Session, SessionErr
 use meridian_wire::control::NamespaceRequest;
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::property::Properties;
-use meridian_wire::{Message, Namespace, Parameters, RequestErrorCode, TerminationCode};
+use meridian_wire::{Message, Namespace, Parameters, RequestErrorCode};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -104,14 +104,7 @@ impl AnnounceError {
                     | RequestErrorCode::EXPIRED_AUTH_TOKEN
             ),
             AnnounceError::Send(SendError::Session(error)) | AnnounceError::Session(error) => {
-                matches!(
-                    error.code(),
-                    Some(
-                        TerminationCode::UNAUTHORIZED
-                            | TerminationCode::MALFORMED_AUTH_TOKEN
-                            | TerminationCode::EXPIRED_AUTH_TOKEN
-                    )
-                )
+                error.is_refusal()
             }
             AnnounceError::Silent | AnnounceError::Send(_) => false,
         }
