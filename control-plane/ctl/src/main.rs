@@ -1,0 +1,3 @@
+//! `meridianctl`: the command line, the runtime, and the exit code.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The control plane's process: gRPC services over a state store. What it decides is decided in `meridian-control-core`.
+
+pub mod store;
