@@ -18,6 +18,7 @@ impl Relay {
         }
         self.ask_others(session, now);
         self.rewatch();
+        self.renew_path(now);
     }
 
     /// This edge is about to end: every peer is told to leave within this time, before anything is left upstream
@@ -27,6 +28,11 @@ impl Relay {
         let told = self.sessions.keys().filter(|id| Some(*id) != self.own);
         self.commands
             .extend(told.map(|session| Command::Goaway { session, within }));
+    }
+
+    /// This edge goes on after all: new requests are taken again. Those who were told to leave may have to be let go.
+    pub fn undrain(&mut self) {
+        self.is_draining = false;
     }
 
     /// Whether anything new may be asked of a session.

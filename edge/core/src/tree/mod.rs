@@ -3,6 +3,7 @@
 pub(crate) mod goaway;
 pub(crate) mod namespace;
 pub(crate) mod offer;
+pub(crate) mod place;
 pub(crate) mod root_path;
 pub(crate) mod routing;
 pub(crate) mod status;

@@ -172,18 +172,22 @@ impl Relay {
             return;
         }
         for neighbour in self.listeners() {
-            let Some(request) = self.namespaces.told.remove(&(neighbour, namespace.clone())) else {
-                continue;
-            };
-            self.sessions[neighbour].outgoing.remove(&request);
-            self.out_requests.remove(request);
-            let code = ResetCode::CANCELLED;
-            self.commands.push_back(Command::Cancel {
-                session: neighbour,
-                request,
-                code,
-            });
+            self.untell(neighbour, namespace);
         }
+    }
+
+    fn untell(&mut self, session: SessionId, namespace: &Namespace) {
+        let Some(request) = self.namespaces.told.remove(&(session, namespace.clone())) else {
+            return;
+        };
+        self.sessions[session].outgoing.remove(&request);
+        self.out_requests.remove(request);
+        let code = ResetCode::CANCELLED;
+        self.commands.push_back(Command::Cancel {
+            session,
+            request,
+            code,
+        });
     }
 
     /// A neighbour has refused, or dropped, an announcement of ours.
@@ -212,6 +216,40 @@ impl Relay {
         }
     }
 
+    /// A neighbour's role has changed: what it is told follows, and what others are told of it.
+    pub(crate) fn renew_announcements(&mut self, id: SessionId) {
+        match self.role(id) {
+            Some(role) if listens(role) => self.announce_everything_to(id),
+            _ => self.untell_everything(id),
+        }
+        let announcers = self.namespaces.announcers.iter();
+        let of_peer = announcers.filter(|(_, by)| by.iter().any(|(session, _)| *session == id));
+        let namespaces: Vec<Namespace> = of_peer.map(|(namespace, _)| namespace.clone()).collect();
+        for namespace in namespaces {
+            self.tell_if_gone(&namespace);
+            if !self.is_published_below(&namespace) {
+                continue;
+            }
+            for neighbour in self.listeners() {
+                if neighbour != id {
+                    self.tell(neighbour, &namespace);
+                }
+            }
+        }
+    }
+
+    /// It hears no more what is published below.
+    fn untell_everything(&mut self, id: SessionId) {
+        let told = self.namespaces.told.iter();
+        let of_peer = told.filter(|((neighbour, _), _)| *neighbour == id);
+        let told: Vec<Namespace> = of_peer
+            .map(|((_, namespace), _)| namespace.clone())
+            .collect();
+        for namespace in told {
+            self.untell(id, &namespace);
+        }
+    }
+
     fn tell(&mut self, neighbour: SessionId, namespace: &Namespace) {
         let key = (neighbour, namespace.clone());
         if self.namespaces.told.contains_key(&key) {
@@ -235,7 +273,6 @@ impl Relay {
 
     /// Neighbours that learn what is published below this edge.
     fn listeners(&self) -> SmallVec<[SessionId; 4]> {
-        let listens = |role: Role| role.is_parent() || role == Role::Shortcut;
         self.sessions
             .iter()
             .filter(|(_, peer)| listens(peer.role))
@@ -250,4 +287,9 @@ impl Relay {
             .flatten()
             .any(|(session, _)| self.role(*session).is_some_and(Role::is_below))
     }
+}
+
+/// Whether a neighbour learns what is published below this edge.
+fn listens(role: Role) -> bool {
+    role.is_parent() || role == Role::Shortcut
 }

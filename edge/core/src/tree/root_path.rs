@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use meridian_wire::data::{ObjectHeader, ObjectStatus, SubgroupHeader, SubgroupId};
 use meridian_wire::property::Properties;
 use meridian_wire::{FullTrackName, Namespace, Parameters};
+use smallvec::SmallVec;
 use std::time::Instant;
 
 /// First field of the namespace of what edges say of themselves to each other: `(meridian-edge, <office>)`. Not with a
@@ -43,6 +44,16 @@ pub(crate) struct ParentPath {
     subscription: Option<SubscriptionId>,
     track: Option<TrackId>,
     offices: Vec<String>,
+}
+
+impl ParentPath {
+    pub(crate) fn subscription(&self) -> Option<SubscriptionId> {
+        self.subscription
+    }
+
+    pub(crate) fn track(&self) -> Option<TrackId> {
+        self.track
+    }
 }
 
 impl Relay {
@@ -185,14 +196,28 @@ impl Relay {
         }
     }
 
+    /// A parent's path has come. While a link to it is being replaced there are two sessions that it is about.
     fn path_heard(&mut self, track: TrackId, offices: Vec<String>, now: Instant) {
-        let mut sessions = self.sessions.iter_mut();
-        let Some((parent, peer)) = sessions.find(|(_, peer)| peer.path.track == Some(track)) else {
+        let sessions = self.sessions.iter();
+        let is_new =
+            |peer: &Session| peer.path.track == Some(track) && peer.path.offices != offices;
+        let parents: SmallVec<[SessionId; 2]> = sessions
+            .filter(|(_, peer)| is_new(peer))
+            .map(|(id, _)| id)
+            .collect();
+        for parent in &parents {
+            self.path_of_parent(*parent, offices.clone(), now);
+        }
+        if !parents.is_empty() {
+            self.rewatch();
+            self.renew_path(now);
+        }
+    }
+
+    fn path_of_parent(&mut self, parent: SessionId, offices: Vec<String>, now: Instant) {
+        let Some(peer) = self.sessions.get_mut(parent) else {
             return;
         };
-        if peer.path.offices == offices {
-            return;
-        }
         let is_looped = self
             .config
             .office
@@ -208,8 +233,6 @@ impl Relay {
             tracing::info!("a parent's path is clean again");
             self.parent_arrived(parent, now);
         }
-        self.rewatch();
-        self.renew_path(now);
     }
 
     /// Nothing comes from a parent that would have to ask this edge: others are asked.
@@ -226,7 +249,7 @@ impl Relay {
     }
 
     /// Says the path anew, if it has changed.
-    fn renew_path(&mut self, now: Instant) {
+    pub(crate) fn renew_path(&mut self, now: Instant) {
         let (Some(own), Some(office)) = (self.own, self.config.office.clone()) else {
             return;
         };
@@ -249,7 +272,8 @@ impl Relay {
     fn path_from(&self, office: String) -> Vec<String> {
         let parents = self.sessions.values().filter(|peer| peer.role.is_parent());
         let known = parents.filter(|peer| !peer.path.offices.is_empty());
-        let best = known.min_by_key(|peer| (peer.is_looped, peer.role != Role::Parent));
+        let best =
+            known.min_by_key(|peer| (peer.is_looped, peer.is_leaving, peer.role != Role::Parent));
         let above = best.map_or(&[][..], |peer| &peer.path.offices);
         let above = above.iter().take_while(|above| **above != office).cloned();
         let above: Vec<String> = above.take(MAX_PATH - 1).collect();

@@ -169,7 +169,10 @@ impl Relay {
             });
             if upstreams.is_empty() {
                 self.find_publishers(track, true, now);
-            } else if through_parents && (is_primary || self.is_audio(track)) {
+            } else if through_parents
+                && (is_primary || self.is_audio(track))
+                && !self.is_asked(track, parent)
+            {
                 let rendezvous = self.rendezvous_left(track, now);
                 self.ask(parent, track, rendezvous, now);
             }

@@ -122,6 +122,21 @@ impl Relay {
         self.rewatch();
     }
 
+    /// A neighbour's role has changed, and with it what its watches see.
+    pub(crate) fn renew_watches(&mut self, session: SessionId, now: Instant) {
+        let watches = self.watches.by_request.iter();
+        let of_peer = watches.filter(|(request, _)| request.session == session);
+        let told: Vec<(InRequest, Vec<Namespace>)> = of_peer
+            .map(|(request, watch)| (*request, watch.told.iter().cloned().collect()))
+            .collect();
+        for (request, told) in told {
+            for namespace in told {
+                self.tell_watch(request, &namespace);
+            }
+            self.catch_up(request, now);
+        }
+    }
+
     pub(crate) fn watches_of_lost_session(&mut self, session: SessionId) {
         let watches = &mut self.watches.by_request;
         watches.retain(|request, _| request.session != session);

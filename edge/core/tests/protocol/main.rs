@@ -11,6 +11,7 @@ mod hall;
 mod leaving;
 mod offering;
 mod paths;
+mod places;
 mod screening;
 mod status;
 mod watching;

@@ -584,7 +584,7 @@ impl World {
 
     fn mischief(&mut self) {
         let n = self.nodes.len();
-        match self.rng.random_range(0..6) {
+        match self.rng.random_range(0..8) {
             0 | 1 => {
                 let index = self.rng.random_range(0..self.links.len());
                 if let Some(conn) = self.links[index].conn {
@@ -610,12 +610,47 @@ impl World {
                     self.relink();
                 }
             }
+            5 | 6 => {
+                let below = self.rng.random_range(0..n);
+                self.swap_parents(below);
+            }
             _ => {
                 let index = self.rng.random_range(0..self.publishers.len());
                 if let Some(conn) = self.publishers[index].conn {
                     self.kill(conn);
                 }
             }
+        }
+    }
+
+    /// A node's parent becomes its backup, and the other way round. Its links go on.
+    fn swap_parents(&mut self, below: usize) {
+        for index in 0..self.links.len() {
+            let link = self.links[index];
+            let role = match link.role {
+                Role::Parent => Role::BackupParent,
+                Role::BackupParent => Role::Parent,
+                _ => continue,
+            };
+            if link.below == below {
+                self.give_role(index, role);
+            }
+        }
+    }
+
+    fn give_role(&mut self, index: usize, role: Role) {
+        self.links[index].role = role;
+        let Link { below, conn, .. } = self.links[index];
+        let Some(conn) = conn else {
+            return;
+        };
+        let Side::Relay(_, session) = self.conns[conn].sides[0] else {
+            return;
+        };
+        let now = self.now();
+        if self.nodes[below].conn_of.get(&session) == Some(&conn) {
+            self.nodes[below].relay.set_role(session, role, now);
+            self.drain(below);
         }
     }
 
@@ -640,6 +675,11 @@ impl World {
         for (link, planned) in self.links.iter_mut().zip(&self.plan) {
             if (link.below, link.above) != (planned.below, planned.above) {
                 lost.extend(std::mem::replace(link, *planned).conn);
+            }
+        }
+        for index in 0..self.links.len() {
+            if self.links[index].role != self.plan[index].role {
+                self.give_role(index, self.plan[index].role);
             }
         }
         for conn in lost {
