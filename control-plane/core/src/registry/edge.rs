@@ -11,8 +11,8 @@ use std::time::Instant;
 pub struct Registration {
     /// Whose edge it is.
     pub office: Office,
-    /// Which run of it: grows with every start (Unix µs of the start will do).
-    pub instance: u64,
+    /// Which run of it.
+    pub instance: Instance,
     /// Where it stands.
     pub place: Place,
     /// How to reach it.
@@ -23,6 +23,15 @@ pub struct Registration {
     pub domain: String,
     /// SHA-256 of its certificate.
     pub certificate: [u8; 32],
+}
+
+/// One run of an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// When it started, in milliseconds since the Unix epoch: the later of two has the office.
+    pub started_at_ms: u64,
+    /// Made up at its start.
+    pub name: String,
 }
 
 /// An edge's addresses, as the shell writes them.
@@ -73,8 +82,8 @@ pub enum State {
 pub struct Edge {
     pub(super) registration: Registration,
     pub(super) load: Load,
-    /// Whom it said it hears when it last reported.
-    pub(super) heard: BTreeSet<Office>,
+    /// Whom it said it hears when it last reported; `None` if this run has not reported to this replica.
+    pub(super) heard: Option<BTreeSet<Office>>,
     /// Its last report, or registration, to this replica; `None` if known from the store alone.
     pub(super) reported: Option<Instant>,
     pub(super) liveness: Liveness,
@@ -99,7 +108,7 @@ impl Edge {
         Self {
             registration,
             load: Load::default(),
-            heard: BTreeSet::new(),
+            heard: None,
             reported: None,
             liveness: Liveness::Lapsed,
             drain: None,

@@ -54,12 +54,10 @@ pub enum RegisterError {
         /// Whose edge.
         office: Office,
         /// The run that counts.
-        newer: u64,
+        newer: String,
     },
     /// Another edge claims to be the same run.
-    #[error(
-        "another edge of {office} has registered as the same run with another certificate: stop one of them"
-    )]
+    #[error("another edge of {office} claims this run or its time of start: stop one of them")]
     Foreign {
         /// Whose edge.
         office: Office,
@@ -81,7 +79,7 @@ pub enum ReportError {
         /// Whose edge.
         office: Office,
         /// The run that counts.
-        newer: u64,
+        newer: String,
     },
 }
 

@@ -23,8 +23,9 @@ pub(super) fn most_are_silent(edges: &BTreeMap<Office, Edge>) -> bool {
 
 /// Every edge that is heard here, or by one that is alive by this same rule.
 ///
-/// What an edge said when it was last heard here stands as long as others hear that edge.
-pub(super) fn vouched_for(edges: &BTreeMap<Office, Edge>) -> BTreeSet<Office> {
+/// What an edge said when it was last heard here stands as long as others hear that edge. `None` as long as one that is
+/// alive has not said whom it hears: it may vouch for anybody.
+pub(super) fn vouched_for(edges: &BTreeMap<Office, Edge>) -> Option<BTreeSet<Office>> {
     let fresh = edges
         .iter()
         .filter(|(_, edge)| edge.liveness == Liveness::Fresh);
@@ -34,11 +35,11 @@ pub(super) fn vouched_for(edges: &BTreeMap<Office, Edge>) -> BTreeSet<Office> {
         let Some(edge) = edges.get(&office) else {
             continue;
         };
-        for heard in &edge.heard {
+        for heard in edge.heard.as_ref()? {
             if alive.insert(heard.clone()) {
                 to_ask.push(heard.clone());
             }
         }
     }
-    alive
+    Some(alive)
 }

@@ -9,7 +9,7 @@ mod liveness;
 #[cfg(test)]
 mod tests;
 
-pub use edge::{Addresses, Capacity, Edge, Load, Registration, State};
+pub use edge::{Addresses, Capacity, Edge, Instance, Load, Registration, State};
 pub use event::{Change, DrainEnd, Event, OperateError, RegisterError, ReportError};
 
 use crate::ids::Office;
@@ -126,36 +126,36 @@ impl Registry {
     pub fn handle_report(
         &mut self,
         office: &Office,
-        instance: u64,
+        instance: &Instance,
         report: Report,
         now: Instant,
     ) -> Result<(), ReportError> {
         let unknown = || ReportError::Register(office.clone());
         let edge = self.edges.get_mut(office).ok_or_else(unknown)?;
-        let newer = edge.registration.instance;
-        if instance < newer {
+        let known = &edge.registration.instance;
+        if instance.started_at_ms < known.started_at_ms {
             return Err(ReportError::Older {
                 office: office.clone(),
-                newer,
+                newer: known.name.clone(),
             });
         }
-        if instance > newer || edge.liveness >= Liveness::Lapsed {
+        if instance != known || edge.liveness >= Liveness::Lapsed {
             return Err(unknown());
         }
         let was_silent = edge.liveness == Liveness::Silent;
         edge.liveness = Liveness::Fresh;
         edge.reported = Some(now);
         edge.load = report.load;
-        edge.heard = report.heard;
+        edge.heard = Some(report.heard);
         self.tell(office, was_silent.then_some(Change::Back));
         self.judge(now);
         Ok(())
     }
 
     /// The stream of an edge's reports has ended. A stream of another run means nothing.
-    pub fn handle_stream_lost(&mut self, office: &Office, instance: u64, now: Instant) {
+    pub fn handle_stream_lost(&mut self, office: &Office, instance: &Instance, now: Instant) {
         if let Some(edge) = self.edges.get_mut(office)
-            && edge.registration.instance == instance
+            && &edge.registration.instance == instance
             && edge.liveness == Liveness::Fresh
         {
             edge.liveness = Liveness::Silent;
@@ -165,9 +165,9 @@ impl Registry {
     }
 
     /// An edge says goodbye: it stops.
-    pub fn handle_goodbye(&mut self, office: &Office, instance: u64, now: Instant) {
+    pub fn handle_goodbye(&mut self, office: &Office, instance: &Instance, now: Instant) {
         if let Some(edge) = self.edges.get(office)
-            && edge.registration.instance == instance
+            && &edge.registration.instance == instance
         {
             self.lose(office);
             self.judge(now);
@@ -321,7 +321,9 @@ impl Registry {
     }
 
     fn unheard(&self) -> Vec<Office> {
-        let alive = liveness::vouched_for(&self.edges);
+        let Some(alive) = liveness::vouched_for(&self.edges) else {
+            return Vec::new();
+        };
         let lapsed = self
             .edges
             .iter()
@@ -349,7 +351,7 @@ impl Registry {
         {
             edge.liveness = Liveness::Gone;
             edge.load = Load::default();
-            edge.heard.clear();
+            edge.heard = None;
             self.tell(office, Some(Change::Gone));
         }
     }
@@ -366,18 +368,20 @@ impl Registry {
 fn renew(edge: &mut Edge, registration: Registration) -> Result<Option<Change>, RegisterError> {
     let office = || registration.office.clone();
     let known = &edge.registration;
-    if registration.instance < known.instance {
+    let (instance, held) = (&registration.instance, &known.instance);
+    if instance.started_at_ms < held.started_at_ms {
         return Err(RegisterError::Older {
             office: office(),
-            newer: known.instance,
+            newer: held.name.clone(),
         });
     }
-    if registration.instance == known.instance && registration.certificate != known.certificate {
+    let at_once = instance.started_at_ms == held.started_at_ms && instance.name != held.name;
+    if at_once || instance == held && registration.certificate != known.certificate {
         return Err(RegisterError::Foreign { office: office() });
     }
-    let change = if registration.instance > known.instance {
+    let change = if instance != held {
         edge.load = Load::default();
-        edge.heard.clear();
+        edge.heard = None;
         Some(Change::Restarted)
     } else if edge.liveness != Liveness::Fresh {
         Some(Change::Back)

@@ -82,7 +82,7 @@ fn a_lapsed_lease_is_registered_fresh() {
     world.pass(60.0, &[]);
     world.pass(11.0, &["geneva"]);
     let (registry, now) = (&mut world.registry, world.now);
-    let report = registry.handle_report(&office("geneva"), 1, Report::default(), now);
+    let report = registry.handle_report(&office("geneva"), &run(1), Report::default(), now);
     assert_eq!(report, Err(ReportError::Register(office("geneva"))));
     registry.register(registration("geneva", 1), now).unwrap();
     assert_eq!(world.state("geneva"), State::Alive);
@@ -93,17 +93,17 @@ fn a_restarted_edge_takes_the_place_of_the_old_one_whose_reports_are_refused() {
     let mut world = World::new(&["geneva"]);
     let (registry, now) = (&mut world.registry, world.now);
     registry.register(registration("geneva", 2), now).unwrap();
-    let older = registry.handle_report(&office("geneva"), 1, Report::default(), now);
+    let older = registry.handle_report(&office("geneva"), &run(1), Report::default(), now);
     assert_eq!(
         older,
         Err(ReportError::Older {
             office: office("geneva"),
-            newer: 2
+            newer: run(2).name
         })
     );
     assert!(registry.register(registration("geneva", 1), now).is_err());
-    registry.handle_stream_lost(&office("geneva"), 1, now);
-    registry.handle_goodbye(&office("geneva"), 1, now);
+    registry.handle_stream_lost(&office("geneva"), &run(1), now);
+    registry.handle_goodbye(&office("geneva"), &run(1), now);
     assert_eq!(world.state("geneva"), State::Alive);
     assert_eq!(world.said(), ["geneva Came", "geneva Restarted"]);
 }
@@ -120,7 +120,7 @@ fn a_stranger_cannot_pose_as_the_same_run() {
             office: office("geneva")
         })
     );
-    stranger.instance = 2;
+    stranger.instance = run(2);
     assert!(
         world.registry.register(stranger, world.now).is_ok(),
         "a certificate may be renewed"
@@ -151,7 +151,9 @@ fn a_drain_outlives_a_lost_stream_and_a_restart_of_the_edge() {
     let mut world = World::new(&["geneva", "cairo", "dakar"]);
     let (cairo, until) = (office("cairo"), world.now + Duration::from_secs(60));
     world.registry.drain(&cairo, until, world.now).unwrap();
-    world.registry.handle_stream_lost(&cairo, 1, world.now);
+    world
+        .registry
+        .handle_stream_lost(&cairo, &run(1), world.now);
     world
         .registry
         .register(registration("cairo", 2), world.now)
@@ -164,7 +166,7 @@ fn an_edge_that_says_goodbye_is_gone_at_once() {
     let mut world = World::new(&["geneva", "cairo"]);
     world
         .registry
-        .handle_goodbye(&office("cairo"), 1, world.now);
+        .handle_goodbye(&office("cairo"), &run(1), world.now);
     assert_eq!(world.state("cairo"), State::Gone);
     assert!(world.registry.forget(&office("geneva"), world.now).is_err());
     assert!(world.registry.forget(&office("cairo"), world.now).is_ok());
@@ -314,14 +316,14 @@ impl World {
         };
         if self
             .registry
-            .handle_report(name, 1, report.clone(), self.now)
+            .handle_report(name, &run(1), report.clone(), self.now)
             .is_err()
         {
             self.registry
                 .register(registration(name.as_str(), 1), self.now)
                 .unwrap();
             self.registry
-                .handle_report(name, 1, report, self.now)
+                .handle_report(name, &run(1), report, self.now)
                 .unwrap();
         }
     }
@@ -361,7 +363,7 @@ fn registration(name: &str, instance: u64) -> Registration {
     };
     Registration {
         office: office(name),
-        instance,
+        instance: run(instance),
         place,
         addresses: Addresses::default(),
         capacity: Capacity {
@@ -370,5 +372,12 @@ fn registration(name: &str, instance: u64) -> Registration {
         },
         domain: name.to_owned(),
         certificate: [instance as u8; 32],
+    }
+}
+
+fn run(number: u64) -> Instance {
+    Instance {
+        started_at_ms: number,
+        name: format!("run-{number}"),
     }
 }
