@@ -4,15 +4,33 @@
 //! revision counts the store's changes: each committed transaction has the next one, and every key knows the revision
 //! that last changed it.
 
+pub mod embedded;
+pub mod leader;
+mod limits;
+
+use std::time::{Duration, SystemTime};
+
 use async_trait::async_trait;
-use std::time::Duration;
+
+pub use limits::{MAX_KEY, MAX_OPERATIONS, MAX_TRANSACTION, MAX_VALUE};
 
 /// A state store. Clones of the process share one behind an `Arc`.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// When this store's state began, in seconds since the Unix epoch: written once, with the first change. A store that
-    /// was made anew has a later one, so that its revisions are not taken for the old store's.
-    async fn epoch(&self) -> Result<u64, StoreError>;
+    /// When this store's state began, in seconds since the Unix epoch: kept under the key [`EPOCH`], and written there
+    /// by the first who asks. A store that was made anew has a later one, so that its revisions are not taken for the
+    /// old store's.
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        loop {
+            if let Some(entry) = self.get(EPOCH).await? {
+                let text = std::str::from_utf8(&entry.value).unwrap_or_default();
+                let seconds = text.parse();
+                return seconds.map_err(|_| StoreError::Damaged(format!("`{EPOCH}` is no number")));
+            }
+            // Whoever comes first writes it, and everyone reads that.
+            self.commit(first_epoch()).await?;
+        }
+    }
 
     /// One key's value. Linearizable: sees every change committed before the call.
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
@@ -20,15 +38,23 @@ pub trait Store: Send + Sync + 'static {
     /// All keys that begin with `prefix`, in order, at one revision.
     async fn list(&self, prefix: &str) -> Result<Listing, StoreError>;
 
-    /// Makes all the changes, if every guard holds; none otherwise.
+    /// Makes all the changes, if every guard holds; none otherwise. One that changes nothing (without writes, or that
+    /// deletes what is not there) takes no revision of its own and is at the present one.
+    ///
+    /// # Errors
+    /// After [`StoreError::Unavailable`] it may have been made or not: a store never repeats it by itself. Read the keys
+    /// it concerns and decide again; with guards on what was read, a repetition cannot be made twice.
+    /// [`StoreError::LeaseLapsed`] if the guards hold but a lease in it is no more: nothing was changed.
     async fn commit(&self, transaction: Transaction) -> Result<Committed, StoreError>;
 
     /// Every change to keys that begin with `prefix`, from the revision after `after` on, without a gap or a repetition,
     /// also across lost connections and a restarted member. If the store has forgotten changes since then (compaction),
-    /// the first event is [`Event::Reset`] with a listing that stands in for them.
+    /// or has not come as far (it was made anew, or from a backup), there is an [`Event::Reset`] with a listing that
+    /// stands in for them.
     async fn watch(&self, prefix: &str, after: u64) -> Result<Box<dyn Watch>, StoreError>;
 
-    /// A lease that lapses `ttl` (at least 1 s) after it was last kept alive; its keys go with it.
+    /// A lease that lapses `ttl` (1 s to a day) after it was last kept alive; its keys go with it. It never lapses
+    /// sooner; a store that restarts or changes its leader gives every lease its whole time again.
     async fn grant(&self, ttl: Duration) -> Result<Lease, StoreError>;
 
     /// Starts the lease's time anew.
@@ -37,7 +63,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::LeaseLapsed`] if it has lapsed: get a fresh one and write its keys again.
     async fn keep_alive(&self, lease: Lease) -> Result<(), StoreError>;
 
-    /// Ends a lease at once, and its keys with it.
+    /// Ends a lease at once, and its keys with it. If it is no more, that is no error.
     async fn revoke(&self, lease: Lease) -> Result<(), StoreError>;
 }
 
@@ -45,6 +71,7 @@ pub trait Store: Send + Sync + 'static {
 #[async_trait]
 pub trait Watch: Send {
     /// Waits for the next event. An error is one the watch cannot go on from; lost connections are mended inside.
+    /// Whoever stops waiting (in a `select!`) loses no event.
     async fn next(&mut self) -> Result<Event, StoreError>;
 }
 
@@ -80,6 +107,10 @@ pub enum Event {
     },
     /// Changes were forgotten before they could be told: this is how things stand.
     Reset(Listing),
+    /// The store is away, for the reason given. Changes from now on are told once it is back.
+    Interrupted(String),
+    /// The store is back, and changes are told again.
+    Resumed,
 }
 
 /// One key after a change.
@@ -116,6 +147,15 @@ pub enum Guard {
     Present(String),
 }
 
+impl Guard {
+    /// The key it is about.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Unchanged { key, .. } | Self::Absent(key) | Self::Present(key) => key,
+        }
+    }
+}
+
 /// A change to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
@@ -130,6 +170,15 @@ pub enum Write {
     },
     /// Remove a key; none is no error.
     Delete(String),
+}
+
+impl Write {
+    /// The key it changes.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put { key, .. } | Self::Delete(key) => key,
+        }
+    }
 }
 
 /// What became of a transaction.
@@ -163,4 +212,20 @@ pub enum StoreError {
     /// What it holds cannot be read.
     #[error("the state store is damaged: {0}")]
     Damaged(String),
+}
+
+/// Where a store keeps its [`Store::epoch`].
+pub const EPOCH: &str = "epoch";
+
+fn first_epoch() -> Transaction {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = now.map_or(0, |since| since.as_secs());
+    Transaction {
+        guards: vec![Guard::Absent(EPOCH.into())],
+        writes: vec![Write::Put {
+            key: EPOCH.into(),
+            value: seconds.to_string().into_bytes(),
+            lease: None,
+        }],
+    }
 }
