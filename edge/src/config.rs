@@ -2,8 +2,10 @@
 
 use crate::access::{self, Keys, KeysError};
 use crate::congestion::Congestion;
+use crate::neighbours::place::Place;
 use meridian_relay::Role;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,9 @@ pub struct Config {
     /// Other edges. Those it dials have an address; children dial in.
     #[serde(default, rename = "neighbour")]
     pub neighbours: Vec<Neighbour>,
+    /// Where offices are dialled that are to be reached by another way than the address they give: leased lines.
+    #[serde(default)]
+    pub reach: BTreeMap<String, Place>,
     /// Who may do what.
     #[serde(default)]
     pub access: Access,
@@ -69,15 +74,15 @@ pub struct NeighbourIdentity {
 }
 
 /// Another edge.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Neighbour {
     /// Its office's id: the name in its certificate.
     pub office: String,
     /// What it is to this edge.
     pub role: NeighbourRole,
-    /// Where to dial it. A child has none: it dials in.
-    pub address: Option<SocketAddr>,
+    /// Where to dial it, by address or name. A child has none: it dials in.
+    pub address: Option<Place>,
 }
 
 /// A neighbour's place.
@@ -314,7 +319,8 @@ impl Config {
         }
         for neighbour in &self.neighbours {
             text += &format!("\n  {:?} {}", neighbour.role, neighbour.office);
-            match neighbour.address {
+            let reached = self.reach.get(&neighbour.office);
+            match reached.or(neighbour.address.as_ref()) {
                 Some(address) => text += &format!(" at {address}"),
                 None => text += ", dials in",
             }
@@ -409,6 +415,17 @@ open = true
         let (line, what) = fails("address = \"127.0.0.1:5000\"\n", "");
         assert_eq!(line, 14);
         assert!(what.contains("needs an address"), "{what}");
+    }
+
+    #[test]
+    fn an_office_may_be_named_and_reached_by_another_way() {
+        let named = GOOD.replace("127.0.0.1:5000", "geneva.example.org:5000");
+        let named = named + "[reach]\ngeneva = \"10.0.0.1:4444\"\n";
+        let config = Config::parse(&named).expect("it is good");
+        assert!(config.describe().contains("geneva at 10.0.0.1:4444"));
+        let (line, what) = fails("127.0.0.1:5000", "geneva.example.org");
+        assert_eq!(line, 16);
+        assert!(what.contains("host:port"), "{what}");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Link {
     /// A stream that was opened while the relay waited for credit.
     pub(crate) spare: Option<SendStream>,
     pub(crate) waits_for_credit: bool,
+    /// It was sent GOAWAY, which can be said once.
+    pub(crate) is_told_to_leave: bool,
     /// The peer's requests, by ID.
     incoming: HashMap<u64, Exchange>,
     /// Ours.
@@ -52,10 +54,16 @@ pub(crate) async fn serve(
     peer: Peer,
     gate: Option<Gate>,
 ) -> SessionError {
+    join(&worker, &session, peer).serve(gate).await
+}
+
+/// Makes a session known to the worker, for as long as what is returned lives.
+pub(crate) fn join(worker: &Worker, session: &Session, peer: Peer) -> Joined {
     let link = Link {
         session: session.clone(),
         spare: None,
         waits_for_credit: false,
+        is_told_to_leave: false,
         incoming: HashMap::new(),
         outgoing: SecondaryMap::new(),
         fetches: HashMap::new(),
@@ -66,17 +74,51 @@ pub(crate) async fn serve(
         state.links.insert(id, link);
         id
     });
-    let _ends = Ends {
+    Joined {
         worker: worker.clone(),
+        session: session.clone(),
         id,
-    };
-    tokio::select! {
-        error = take_requests(&worker, &session, id, gate.as_ref()) => error,
-        error = crate::receiving::take_data(&worker, &session, id) => error,
-        error = crate::receiving::take_datagrams(&worker, &session, id) => error,
-        error = hear_goaway(&worker, &session, id) => error,
-        error = hold_to_time(&session, gate.as_ref()) => error,
-        error = session.closed() => error,
+    }
+}
+
+/// A session that its worker knows. It is taken out of it however its task ends.
+pub(crate) struct Joined {
+    worker: Worker,
+    session: Session,
+    id: SessionId,
+}
+
+impl Joined {
+    /// What the relay calls it.
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Serves it until it ends. The error tells why it did.
+    pub(crate) async fn serve(self, gate: Option<Gate>) -> SessionError {
+        let Joined {
+            worker,
+            session,
+            id,
+        } = &self;
+        tokio::select! {
+            error = take_requests(worker, session, *id, gate.as_ref()) => error,
+            error = crate::receiving::take_data(worker, session, *id) => error,
+            error = crate::receiving::take_datagrams(worker, session, *id) => error,
+            error = hear_goaway(worker, session, *id) => error,
+            error = hold_to_time(session, gate.as_ref()) => error,
+            error = session.closed() => error,
+        }
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.worker.state(|state| {
+            state.links.remove(self.id);
+            state.drop_sending(self.id);
+            state.relay.remove_session(self.id, Instant::now());
+        });
     }
 }
 
@@ -97,22 +139,6 @@ async fn hold_to_time(session: &Session, gate: Option<&Gate>) -> SessionError {
         session.close(why.termination(), why.reason());
     }
     session.closed().await
-}
-
-/// Takes the session out of its worker, however its task ends.
-struct Ends {
-    worker: Worker,
-    id: SessionId,
-}
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.worker.state(|state| {
-            state.links.remove(self.id);
-            state.drop_sending(self.id);
-            state.relay.remove_session(self.id, Instant::now());
-        });
-    }
 }
 
 async fn take_requests(
@@ -326,14 +352,11 @@ impl State {
                 }
             }
             Command::Goaway { session, within } => {
-                if let Some(link) = self.links.get(session) {
-                    let goaway = Goaway {
+                if let Some(link) = self.links.get_mut(session) {
+                    link.tell_to_leave(Goaway {
                         timeout: within.as_millis() as u64,
                         ..Goaway::default()
-                    };
-                    if let Err(error) = link.session.send_goaway(goaway) {
-                        tracing::debug!(%error, "GOAWAY was not sent");
-                    }
+                    });
                 }
             }
             Command::Close {
@@ -434,6 +457,18 @@ impl State {
 }
 
 impl Link {
+    /// Sends GOAWAY, unless it was sent before. Whether it was sent now.
+    pub(crate) fn tell_to_leave(&mut self, goaway: Goaway) -> bool {
+        if std::mem::replace(&mut self.is_told_to_leave, true) {
+            return false;
+        }
+        let sent = self.session.send_goaway(goaway);
+        if let Err(error) = &sent {
+            tracing::debug!(%error, "GOAWAY was not sent");
+        }
+        sent.is_ok()
+    }
+
     fn is_fetch(&self, request: OutRequestId) -> bool {
         let exchange = self.outgoing.get(request);
         exchange.is_some_and(|exchange| self.fetches.contains_key(&exchange.sender.id()))

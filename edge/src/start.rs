@@ -5,7 +5,7 @@ use crate::cli::Cli;
 use crate::clients::{self, Doors};
 use crate::config::{Config, ConfigError, workers};
 use crate::edge::Edge;
-use crate::neighbours;
+use crate::neighbours::Neighbours;
 use crate::report;
 use anyhow::{Context, anyhow};
 use meridian_session::tls::{self, Identity};
@@ -75,7 +75,7 @@ fn plan(cli: &Cli) -> Result<Plan, ConfigError> {
 }
 
 async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
-    let mut edge = match plan {
+    let (mut edge, _neighbours) = match plan {
         Plan::Dev { address, workers } => {
             let identity = Identity::ephemeral()?;
             let fingerprint = identity.fingerprint().context("a certificate has a hash")?;
@@ -92,7 +92,7 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
                 "meridian-edge: listening on {address} (UDP and TCP), open to everybody"
             ));
             say(format!("meridian-edge: certificate SHA-256 {fingerprint}"));
-            edge
+            (edge, None)
         }
         Plan::Office(config) => {
             let access = config.access();
@@ -105,9 +105,9 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
                 congestion: config.congestion.clients,
             };
             let edge = Edge::start(config.relay(), doors, workers(config.workers)).await?;
-            neighbours::start(edge.first(), &config)?;
+            let neighbours = Neighbours::start(edge.first(), &config)?;
             tracing::info!(office = config.office, address = %edge.address(), "listening");
-            edge
+            (edge, Some(neighbours))
         }
     };
     if let Some(period) = cli.report_every {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use meridian_relay::Role;
+use meridian_relay::{Role, SessionId};
 use meridian_session::transport::Connection;
 use meridian_wire::property::Block;
 use serde_json::{Value, json};
@@ -13,7 +13,14 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 #[derive(Default)]
 pub(crate) struct Stats {
     times: Times,
-    neighbours: BTreeMap<String, (Role, Connection)>,
+    neighbours: BTreeMap<SessionId, Neighbour>,
+}
+
+/// A link to another edge.
+struct Neighbour {
+    office: String,
+    role: Role,
+    connection: Connection,
 }
 
 /// Distributions of times.
@@ -75,13 +82,29 @@ impl Stats {
         self.times.lag.saturating_record(lag);
     }
 
-    pub(crate) fn neighbour_came(&mut self, office: &str, role: Role, connection: Connection) {
-        self.neighbours
-            .insert(office.to_owned(), (role, connection));
+    pub(crate) fn neighbour_came(
+        &mut self,
+        session: SessionId,
+        office: &str,
+        role: Role,
+        connection: Connection,
+    ) {
+        let neighbour = Neighbour {
+            office: office.to_owned(),
+            role,
+            connection,
+        };
+        self.neighbours.insert(session, neighbour);
     }
 
-    pub(crate) fn neighbour_left(&mut self, office: &str) {
-        self.neighbours.remove(office);
+    pub(crate) fn neighbour_is(&mut self, session: SessionId, role: Role) {
+        if let Some(neighbour) = self.neighbours.get_mut(&session) {
+            neighbour.role = role;
+        }
+    }
+
+    pub(crate) fn neighbour_left(&mut self, session: SessionId) {
+        self.neighbours.remove(&session);
     }
 
     pub(crate) fn times(&self) -> Times {
@@ -89,12 +112,14 @@ impl Stats {
     }
 
     pub(crate) fn neighbours(&self) -> Value {
-        let each = self.neighbours.iter().map(|(office, (role, connection))| {
-            let stats = connection.stats();
+        let mut sorted: Vec<&Neighbour> = self.neighbours.values().collect();
+        sorted.sort_by(|a, b| a.office.cmp(&b.office));
+        let each = sorted.into_iter().map(|neighbour| {
+            let stats = neighbour.connection.stats();
             json!({
-                "office": office,
-                "role": format!("{role:?}"),
-                "rtt_ms": connection.rtt().as_secs_f64() * 1000.0,
+                "office": neighbour.office,
+                "role": format!("{:?}", neighbour.role),
+                "rtt_ms": neighbour.connection.rtt().as_secs_f64() * 1000.0,
                 "packets_sent": stats.udp_sent_datagrams,
                 "packets_received": stats.udp_received_datagrams,
                 "packets_lost": stats.lost_packets,

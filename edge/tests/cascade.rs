@@ -3,14 +3,15 @@
 mod common;
 #[path = "common/offices.rs"]
 mod offices;
+#[path = "common/talk.rs"]
+mod talk;
 
 use common::*;
-use meridian_session::session::Session;
-use meridian_wire::{Draft, Parameters};
+use meridian_wire::Draft;
 use offices::{Authority, Office, own_addresses};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use talk::{above, has_no_hole, hear, patient, speak};
 
 struct Tree {
     authority: Authority,
@@ -23,10 +24,6 @@ struct Tree {
 
 const CHILDREN: &str = "[[neighbour]]\noffice = \"bangkok\"\nrole = \"child\"\n\
                         [[neighbour]]\noffice = \"addis-ababa\"\nrole = \"child\"\n";
-
-fn above(office: &str, role: &str, address: SocketAddr) -> String {
-    format!("[[neighbour]]\noffice = \"{office}\"\nrole = \"{role}\"\naddress = \"{address}\"\n")
-}
 
 fn tree(with_standby: bool) -> Tree {
     let authority = Authority::new();
@@ -47,29 +44,6 @@ fn tree(with_standby: bool) -> Tree {
         addis,
         _standby: standby,
     }
-}
-
-fn patient() -> Parameters {
-    Parameters {
-        rendezvous_timeout: Some(20_000),
-        ..Parameters::default()
-    }
-}
-
-/// Publishes a frame every 20 ms for as long as it is polled.
-async fn speak(publisher: &Session, alias: u64) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(20));
-    for group in 1000.. {
-        ticks.tick().await;
-        send_stream(publisher, audio(alias, group, &[group as u8; 160])).await;
-    }
-}
-
-/// The group of the next frame, which must be as it was sent.
-async fn hear(subscriber: &Session, alias: u64) -> u64 {
-    let stream = receive_stream(subscriber).await;
-    let group = (1000..10_000).find(|group| stream == audio(alias, *group, &[*group as u8; 160]));
-    group.expect("every frame arrives as it was sent")
 }
 
 #[test]
@@ -127,11 +101,6 @@ fn with_a_standby_origin_no_frame_is_lost_or_doubled_when_geneva_vanishes() {
         };
         assert!(has_no_hole(&heard), "a frame was lost");
     });
-}
-
-fn has_no_hole(heard: &BTreeSet<u64>) -> bool {
-    let (first, last) = (heard.first().expect("some"), heard.last().expect("some"));
-    last - first + 1 == heard.len() as u64
 }
 
 #[test]

@@ -5,7 +5,8 @@
 use crate::common;
 use meridian_edge::access::Access;
 use meridian_edge::config::Config;
-use meridian_edge::{Edge, clients, config, neighbours};
+use meridian_edge::neighbours::{LinkState, Neighbours};
+use meridian_edge::{Edge, clients, config};
 use meridian_relay::Counters;
 use meridian_session::tls::Identity;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,17 +29,86 @@ pub(crate) struct Authority {
 /// next, without a word to its peers.
 pub(crate) struct Office {
     pub(crate) clients: SocketAddr,
-    asks: mpsc::UnboundedSender<oneshot::Sender<Counters>>,
+    acts: mpsc::UnboundedSender<Act>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// Something done on an office's thread.
+type Act = Box<dyn FnOnce(&Edge, &Neighbours) + Send>;
+
 impl Office {
+    /// Does something on the office's thread.
+    pub(crate) async fn act<R: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Edge, &Neighbours) -> R + Send + 'static,
+    ) -> R {
+        let (answer, answered) = oneshot::channel();
+        let act: Act = Box::new(move |edge, neighbours| {
+            // Who asked may have given up.
+            let _ = answer.send(act(edge, neighbours));
+        });
+        assert!(self.acts.send(act).is_ok(), "the office runs");
+        answered.await.expect("the office runs")
+    }
+
+    /// Gives it these neighbours, as lines of a configuration.
+    pub(crate) async fn has_neighbours(&self, lines: &str) {
+        #[derive(serde::Deserialize)]
+        struct Set {
+            #[serde(default)]
+            neighbour: Vec<config::Neighbour>,
+        }
+        let set: Set = toml::from_str(lines).expect("well-formed");
+        let applied = self
+            .act(|_, neighbours| neighbours.apply(set.neighbour))
+            .await;
+        applied.expect("the set makes sense");
+    }
+
+    /// Waits until no link is up.
+    pub(crate) async fn has_nobody(&self) {
+        self.links_are(|links| links.iter().all(|link| link.up_since.is_none()))
+            .await;
+    }
+
+    /// Waits until it has no link to an office.
+    pub(crate) async fn is_down(&self, office: &'static str) {
+        self.links_are(move |links| {
+            let mut to_it = links.iter().filter(|link| link.office == office);
+            to_it.all(|link| link.up_since.is_none())
+        })
+        .await;
+    }
+
+    /// Since when its link to an office is up.
+    pub(crate) async fn up_since(&self, office: &'static str) -> Option<Instant> {
+        let links = self.act(|_, neighbours| neighbours.links()).await;
+        let link = links.into_iter().find(|link| link.office == office);
+        link.and_then(|link| link.up_since)
+    }
+
+    async fn links_are(&self, right: impl Fn(&[LinkState]) -> bool) {
+        let mut changes = self.act(|_, neighbours| neighbours.changes()).await;
+        while !right(&self.act(|_, neighbours| neighbours.links()).await) {
+            changes.changed().await.expect("the office runs");
+        }
+    }
+
+    /// Waits until it has exactly these links, and all of them are up.
+    pub(crate) async fn is_joined_to(&self, offices: &[&str]) {
+        self.links_are(|links| {
+            let up = links.iter().filter(|link| link.up_since.is_some());
+            let mut up: Vec<&str> = up.map(|link| link.office.as_str()).collect();
+            up.sort_unstable();
+            up == offices && up.len() == links.len()
+        })
+        .await;
+    }
+
     /// What it has counted so far.
     pub(crate) async fn counters(&self) -> Counters {
-        let (answer, answered) = oneshot::channel();
-        self.asks.send(answer).expect("the office runs");
-        answered.await.expect("the office runs")
+        self.act(|edge, _| edge.first().counters()).await
     }
 }
 
@@ -75,7 +146,7 @@ impl Authority {
     ) -> Office {
         let config = self.config(workers, office, address, neighbours);
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let (asks, mut asked) = mpsc::unbounded_channel::<oneshot::Sender<Counters>>();
+        let (acts, mut asked) = mpsc::unbounded_channel::<Act>();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             common::block_on(async move {
@@ -90,12 +161,12 @@ impl Authority {
                 let workers = config::workers(config.workers);
                 let edge = Edge::start(config.relay(), doors, workers).await;
                 let edge = edge.expect("a free port");
-                neighbours::start(edge.first(), &config).expect("the port is free");
+                let neighbours = Neighbours::start(edge.first(), &config);
+                let neighbours = neighbours.expect("the port is free");
                 ready.send(edge.address()).expect("the test waits");
                 let answer = async {
-                    while let Some(ask) = asked.recv().await {
-                        // Who asked may have given up.
-                        let _ = ask.send(edge.first().counters());
+                    while let Some(act) = asked.recv().await {
+                        act(&edge, &neighbours);
                     }
                 };
                 // The test dropping its end stops the office too.
@@ -108,7 +179,7 @@ impl Authority {
         let clients = is_ready.recv().expect("the office starts");
         Office {
             clients,
-            asks,
+            acts,
             stop: Some(stop),
             thread: Some(thread),
         }
