@@ -4,3 +4,4 @@
 pub mod ids;
 pub mod places;
 pub mod registry;
+pub mod topology;

@@ -1,0 +1,21 @@
+//! The tree one would choose with no past: a star as far as the limits allow, deeper only beyond.
+
+use super::backups;
+use super::grow::attach;
+use super::improve::improve;
+use super::layout::Layout;
+use super::net::Net;
+
+pub(super) fn fresh(net: &Net, root: usize) -> Layout {
+    let mut layout = Layout::new(net, root);
+    if net.is_relay(root) {
+        layout.standby = net.standby(root, |_| true);
+        if let Some(standby) = layout.standby {
+            layout.parent[standby] = Some(root);
+        }
+    }
+    attach(net, &mut layout, &vec![None; net.len()]);
+    improve(net, &mut layout);
+    backups::assign(net, &mut layout);
+    layout
+}
