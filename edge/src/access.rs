@@ -3,6 +3,7 @@
 //! Tokens are JWTs signed with Ed25519 (RFC 7519, RFC 8037). They are verified here with published keys alone: nobody has
 //! to be asked.
 
+use crate::access_control::Holder;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use meridian_relay::Permissions;
@@ -21,6 +22,8 @@ pub enum Access {
     Closed,
     /// Who has a token signed with one of these keys.
     Tokens(Keys),
+    /// As [`Access::Tokens`], with keys that the control plane gives; until then nobody.
+    ControlPlane,
 }
 
 /// Public keys, by the `kid` that tokens name. Several, so that one can follow another while tokens of both are about.
@@ -30,11 +33,19 @@ pub struct Keys(HashMap<String, DecodingKey>);
 #[derive(Debug)]
 pub struct Pass {
     /// Whom it was given to.
-    pub participant: String,
+    pub holder: Holder,
     /// What they may publish and subscribe to.
     pub permissions: Permissions,
     /// When it ends.
     pub expires: SystemTime,
+    /// `gen`: tokens are revoked by generation.
+    pub generation: u64,
+    /// `sid`: what the control plane calls the session.
+    pub sid: Option<String>,
+    /// `sessions`: how many the holder may have at once; 0: any number.
+    pub sessions: u32,
+    /// `iat`: when it was issued, in seconds since the Unix epoch; 0 if it does not say.
+    pub issued_at: u64,
 }
 
 /// Why a token is not good enough.
@@ -49,6 +60,10 @@ pub enum TokenError {
     NotSigned,
     /// Its time is over, or has not begun.
     Expired,
+    /// It was good, but has been withdrawn.
+    Revoked,
+    /// The session is someone else's, or another meeting's.
+    AnotherHolder,
 }
 
 /// A key file that cannot be used.
@@ -77,6 +92,15 @@ struct Claims {
     publish: Vec<Vec<String>>,
     #[serde(default)]
     subscribe: Vec<Vec<String>>,
+    meeting: Option<String>,
+    #[serde(default, rename = "gen")]
+    generation: u64,
+    sid: Option<String>,
+    #[serde(default)]
+    sessions: u32,
+    /// Seconds since the Unix epoch.
+    #[serde(default)]
+    iat: u64,
 }
 
 /// How far the clocks of who signs and who verifies may be apart, in seconds.
@@ -131,12 +155,19 @@ impl Keys {
             .claims;
         let expires = UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp));
         Ok(Pass {
-            participant: claims.sub,
+            holder: Holder {
+                meeting: claims.meeting,
+                participant: claims.sub,
+            },
             permissions: Permissions {
                 publish: Some(namespaces(claims.publish)),
                 subscribe: Some(namespaces(claims.subscribe)),
             },
             expires: expires.ok_or(TokenError::Malformed)?,
+            generation: claims.generation,
+            sid: claims.sid,
+            sessions: claims.sessions,
+            issued_at: claims.iat,
         })
     }
 }
@@ -152,8 +183,10 @@ impl Access {
     /// # Errors
     /// Why the last of them does not, or that there is none.
     pub fn check(&self, tokens: &[AuthorizationToken]) -> Result<Option<Pass>, TokenError> {
-        let Access::Tokens(keys) = self else {
-            return Ok(None);
+        let keys = match self {
+            Access::Open | Access::Closed => return Ok(None),
+            Access::ControlPlane => return Err(TokenError::Missing),
+            Access::Tokens(keys) => keys,
         };
         let mut result = Err(TokenError::Missing);
         for token in tokens {
@@ -186,13 +219,18 @@ impl TokenError {
             TokenError::Malformed => "the token is not one of this network's",
             TokenError::NotSigned => "the token is not signed with a key known here",
             TokenError::Expired => "the token is not valid now: ask for a new one",
+            TokenError::Revoked => "the token has been withdrawn: ask for a new one",
+            TokenError::AnotherHolder => "the token is not for whom this session is",
         }
     }
 
     /// What a session is closed with for it (draft-22 §3.4).
     pub fn termination(self) -> TerminationCode {
         match self {
-            TokenError::Missing | TokenError::NotSigned => TerminationCode::UNAUTHORIZED,
+            TokenError::Missing
+            | TokenError::NotSigned
+            | TokenError::Revoked
+            | TokenError::AnotherHolder => TerminationCode::UNAUTHORIZED,
             TokenError::Malformed => TerminationCode::MALFORMED_AUTH_TOKEN,
             TokenError::Expired => TerminationCode::EXPIRED_AUTH_TOKEN,
         }
@@ -201,7 +239,10 @@ impl TokenError {
     /// What a request is refused with for it (draft-22 §9.8).
     pub fn request_error(self) -> RequestErrorCode {
         match self {
-            TokenError::Missing | TokenError::NotSigned => RequestErrorCode::UNAUTHORIZED,
+            TokenError::Missing
+            | TokenError::NotSigned
+            | TokenError::Revoked
+            | TokenError::AnotherHolder => RequestErrorCode::UNAUTHORIZED,
             TokenError::Malformed => RequestErrorCode::MALFORMED_AUTH_TOKEN,
             TokenError::Expired => RequestErrorCode::EXPIRED_AUTH_TOKEN,
         }

@@ -1,11 +1,13 @@
 //! The doors for clients: raw QUIC and WebTransport on one UDP port, WebSocket on the TCP port of the same number.
 
 use crate::access::{self, Access};
+use crate::access_control::AccessControl;
 use crate::congestion::Controller;
 use crate::crowd::{Count, Crowd};
 use crate::entries::{Entries, Entry};
-use crate::gate::Gate;
+use crate::gate::{Gate, Gates};
 use crate::link;
+use crate::sessions::Sessions;
 use crate::sockets;
 use crate::steering::Switch;
 use crate::web_socket;
@@ -55,7 +57,7 @@ pub(crate) struct Entrance {
     pub(crate) worker: Worker,
     pub(crate) entries: Arc<Entries>,
     pub(crate) crowd: Arc<Crowd>,
-    access: Arc<Access>,
+    gates: Gates,
     max_clients: usize,
 }
 
@@ -68,9 +70,8 @@ pub(crate) struct Doorway {
     /// Where there are several workers: this one's number, and how it reaches the others.
     steering: Option<(usize, Arc<Switch>)>,
     web_socket: TlsAcceptor,
-    access: Arc<Access>,
+    gates: Gates,
     max_clients: usize,
-    entries: Arc<Entries>,
     crowd: Arc<Crowd>,
 }
 
@@ -86,8 +87,12 @@ pub(crate) fn bind(
     let quic = settings.server_config(server)?;
     let web_socket = web_socket::acceptor(doors.identity)?;
     let endpoint = quinn::EndpointConfig::default();
-    let access = Arc::new(doors.access);
-    let (entries, crowd) = (Arc::new(Entries::default()), Arc::new(Crowd::default()));
+    let gates = Gates {
+        access: Arc::new(AccessControl::new(doors.access)),
+        entries: Arc::default(),
+        sessions: Arc::<Sessions>::default(),
+    };
+    let crowd = Arc::<Crowd>::default();
     let sockets = sockets::bind(doors.address, workers)?;
     let doorway = |(worker, sockets): (usize, sockets::Sockets)| {
         let mut endpoint = endpoint.clone();
@@ -102,9 +107,8 @@ pub(crate) fn bind(
             endpoint,
             steering: switch.map(|switch| (worker, switch.clone())),
             web_socket: web_socket.clone(),
-            access: access.clone(),
+            gates: gates.clone(),
             max_clients: doors.max_clients,
-            entries: entries.clone(),
             crowd: crowd.clone(),
         }
     };
@@ -116,9 +120,14 @@ impl Doorway {
         Ok(self.udp.local_addr()?)
     }
 
-    /// How clients fare at the doors of all workers, and how many there are.
-    pub(crate) fn counts(&self) -> (Arc<Entries>, Arc<Crowd>) {
-        (self.entries.clone(), self.crowd.clone())
+    /// What the gates of all workers share: how clients fare there among it.
+    pub(crate) fn gates(&self) -> Gates {
+        self.gates.clone()
+    }
+
+    /// How many clients there are at all workers.
+    pub(crate) fn crowd(&self) -> Arc<Crowd> {
+        self.crowd.clone()
     }
 
     /// Lets clients in; tasks of the worker's serve them. Must run on the worker's thread.
@@ -136,8 +145,8 @@ impl Doorway {
         )?;
         let entrance = Entrance {
             worker: worker.clone(),
-            entries: self.entries,
-            access: self.access,
+            entries: self.gates.entries.clone(),
+            gates: self.gates,
             max_clients: self.max_clients,
             crowd: self.crowd,
         };
@@ -203,7 +212,7 @@ fn why(error: &anyhow::Error) -> Entry {
 impl Entrance {
     /// Serves a client's connection to its end.
     pub(crate) async fn admit(&self, connection: Connection) {
-        if matches!(*self.access, Access::Closed) {
+        if self.gates.access.is_closed() {
             self.entries.count(Entry::Closed);
             let why = "this edge is closed to clients";
             return connection.close(TerminationCode::UNAUTHORIZED, why);
@@ -219,7 +228,7 @@ impl Entrance {
                 return tracing::debug!(%error, "no session came about");
             }
         };
-        let opened = Gate::open(&self.access, &self.entries, &tokens_of(&session));
+        let opened = Gate::open(&self.gates, &tokens_of(&session));
         let (gate, permissions) = match opened {
             Ok(opened) => opened,
             Err(error) => {

@@ -109,6 +109,9 @@ pub struct Access {
     /// The public keys that sign tokens: a JSON Web Key Set (RFC 7517) with Ed25519 keys. Without it, and not open, the
     /// edge lets no client in.
     pub token_keys: Option<PathBuf>,
+    /// The control plane gives the keys; until it has, the edge lets no client in.
+    #[serde(default)]
+    pub control_plane: bool,
 }
 
 /// Limits. What is absent keeps its default.
@@ -267,6 +270,10 @@ impl Config {
         if self.access.open && self.access.token_keys.is_some() {
             return wrong("token_keys", "an open edge asks for no tokens");
         }
+        if self.access.control_plane && (self.access.open || self.access.token_keys.is_some()) {
+            let what = "the control plane gives the keys, or a file does, or there are none";
+            return wrong("control_plane", what);
+        }
         if let Err((path, error)) = self.access() {
             let needle = path.display().to_string();
             return wrong(&needle, format!("{needle}: {error}"));
@@ -278,6 +285,7 @@ impl Config {
     pub fn access(&self) -> Result<access::Access, (&Path, KeysError)> {
         match &self.access.token_keys {
             None if self.access.open => Ok(access::Access::Open),
+            None if self.access.control_plane => Ok(access::Access::ControlPlane),
             None => Ok(access::Access::Closed),
             Some(path) => match Keys::load(path) {
                 Ok(keys) => Ok(access::Access::Tokens(keys)),
@@ -331,6 +339,10 @@ impl Config {
                 token_keys: Some(_),
                 ..
             } => "\n  open to who has a token",
+            Access {
+                control_plane: true,
+                ..
+            } => "\n  open to who has a token, once the control plane has given the keys",
             _ => "\n  closed to clients",
         }
     }

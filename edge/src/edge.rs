@@ -3,10 +3,13 @@
 //! The first worker runs on the caller's thread and has the neighbours; each further one has a thread of its own. What
 //! they share for clients' packets is in `steering`, how they share tracks in `siblings`.
 
+use crate::access_control::AccessControl;
 use crate::clients::{self, Doors, Doorway};
 use crate::crowd::Crowd;
 use crate::entries::Entries;
+use crate::gate::Gates;
 use crate::report::{self, Snapshot};
+use crate::sessions::Sessions;
 use crate::siblings;
 use crate::steering::Switch;
 use crate::worker::Worker;
@@ -33,7 +36,7 @@ pub struct Edge {
     others: Vec<mpsc::Sender<Order>>,
     endings: mpsc::Receiver<Ending>,
     switch: Option<Arc<Switch>>,
-    entries: Arc<Entries>,
+    gates: Gates,
     crowd: Arc<Crowd>,
     office: Option<String>,
 }
@@ -64,7 +67,7 @@ impl Edge {
         let switch = (workers > 1).then(|| Switch::new(workers));
         let mut doorways = clients::bind(doors, workers, switch.as_ref())?.into_iter();
         let own = doorways.next().context("an edge has a worker")?;
-        let (entries, crowd) = own.counts();
+        let (gates, crowd) = (own.gates(), own.crowd());
         let office = config.office.clone();
         let config = meridian_relay::Config {
             cache_bytes: config.cache_bytes / workers,
@@ -80,7 +83,7 @@ impl Edge {
                 .collect::<Result<_, _>>()?,
             endings,
             switch,
-            entries,
+            gates,
             crowd,
             office,
         };
@@ -105,7 +108,17 @@ impl Edge {
 
     /// How clients fared at the doors.
     pub fn entries(&self) -> &Entries {
-        &self.entries
+        &self.gates.entries
+    }
+
+    /// Who may come in, which may change.
+    pub fn access(&self) -> &Arc<AccessControl> {
+        &self.gates.access
+    }
+
+    /// The sessions of those who came with a token.
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.gates.sessions
     }
 
     /// Waits until a worker has ended that was not told to: the edge cannot go on. For ever if there is but one.
@@ -132,7 +145,7 @@ impl Edge {
             first: self.first.clone(),
             others: self.others.clone(),
             switch: self.switch.clone(),
-            entries: self.entries.clone(),
+            entries: self.gates.entries.clone(),
             crowd: self.crowd.clone(),
             office: self.office.clone(),
         }

@@ -37,11 +37,21 @@ pub enum Entry {
     TokenNotSigned,
     /// A token is out of its time.
     TokenExpired,
+    /// A token has been withdrawn: it was refused, or its session ended.
+    TokenRevoked,
+    /// A token was brought into a session that is someone else's.
+    TokenOfAnother,
+    /// A session ended as its holder opened another, and may have no more.
+    Displaced,
+    /// A session was ended by whoever runs the meeting or the network.
+    Ended,
+    /// Turned away, or sent on, as the edge is being drained.
+    Drained,
 }
 
 impl Entry {
     /// All of them.
-    pub const ALL: [Entry; 13] = [
+    pub const ALL: [Entry; 18] = [
         Entry::Admitted,
         Entry::Retried,
         Entry::Busy,
@@ -55,6 +65,11 @@ impl Entry {
         Entry::TokenMalformed,
         Entry::TokenNotSigned,
         Entry::TokenExpired,
+        Entry::TokenRevoked,
+        Entry::TokenOfAnother,
+        Entry::Displaced,
+        Entry::Ended,
+        Entry::Drained,
     ];
 
     /// Its name in reports.
@@ -73,6 +88,11 @@ impl Entry {
             Entry::TokenMalformed => "token_malformed",
             Entry::TokenNotSigned => "token_not_signed",
             Entry::TokenExpired => "token_expired",
+            Entry::TokenRevoked => "token_revoked",
+            Entry::TokenOfAnother => "token_of_another",
+            Entry::Displaced => "displaced",
+            Entry::Ended => "ended",
+            Entry::Drained => "drained",
         }
     }
 }
@@ -84,6 +104,8 @@ impl From<TokenError> for Entry {
             TokenError::Malformed => Entry::TokenMalformed,
             TokenError::NotSigned => Entry::TokenNotSigned,
             TokenError::Expired => Entry::TokenExpired,
+            TokenError::Revoked => Entry::TokenRevoked,
+            TokenError::AnotherHolder => Entry::TokenOfAnother,
         }
     }
 }

@@ -1,35 +1,55 @@
 //! What one client's tokens let it do, and until when.
 
-use crate::access::{Access, Pass, TokenError};
+use crate::access::{Pass, TokenError};
+use crate::access_control::{AccessControl, Holder};
 use crate::entries::Entries;
+use crate::sessions::{Sessions, Ticket, Why};
 use meridian_relay::Permissions;
-use meridian_wire::Message;
 use meridian_wire::param::AuthorizationToken;
+use meridian_wire::{Message, TerminationCode};
+use std::cell::RefCell;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::watch;
 
+/// What the gates of an edge share.
+#[derive(Clone)]
+pub(crate) struct Gates {
+    pub(crate) access: Arc<AccessControl>,
+    pub(crate) entries: Arc<Entries>,
+    pub(crate) sessions: Arc<Sessions>,
+}
+
 /// Stands beside a client's session.
 pub(crate) struct Gate {
-    access: Arc<Access>,
-    entries: Arc<Entries>,
-    /// `None`: never.
-    expires: watch::Sender<Option<SystemTime>>,
+    gates: Gates,
+    /// Whose session it is, since it has shown a token.
+    ticket: RefCell<Option<Ticket>>,
+    shown: watch::Sender<Option<Shown>>,
+}
+
+/// What the tokens of a session say together.
+#[derive(Clone, Debug)]
+struct Shown {
+    holder: Holder,
+    /// The smallest.
+    generation: u64,
+    /// The latest.
+    expires: SystemTime,
 }
 
 impl Gate {
     /// Lets a client in with the tokens it brought. A bad one is an error; without one it may do nothing
     /// until it brings one with a request.
     pub(crate) fn open(
-        access: &Arc<Access>,
-        entries: &Arc<Entries>,
+        gates: &Gates,
         tokens: &[AuthorizationToken],
     ) -> Result<(Gate, Permissions), TokenError> {
         let gate = Gate {
-            access: access.clone(),
-            entries: entries.clone(),
-            expires: watch::Sender::new(None),
+            gates: gates.clone(),
+            ticket: RefCell::new(None),
+            shown: watch::Sender::new(None),
         };
         let permissions = match gate.check(tokens) {
             Err(TokenError::Missing) => Permissions::none(),
@@ -51,40 +71,87 @@ impl Gate {
     }
 
     fn check(&self, tokens: &[AuthorizationToken]) -> Result<Option<Permissions>, TokenError> {
-        let checked = self.access.check(tokens);
-        if let Err(error) = checked {
-            self.entries.count(error.into());
+        let checked = self.gates.access.check(tokens);
+        let checked = checked.and_then(|pass| pass.map(|pass| self.take(pass)).transpose());
+        if let Err(error) = &checked {
+            self.gates.entries.count((*error).into());
         }
-        let Some(pass) = checked? else {
-            return Ok(None);
-        };
-        let Pass {
-            participant,
-            permissions,
-            expires,
-        } = pass;
-        tracing::debug!(participant, "token");
-        self.expires
-            .send_modify(|until| *until = Some(until.map_or(expires, |until| until.max(expires))));
-        Ok(Some(permissions))
+        checked
     }
 
-    /// Waits until the last token is out of its time.
-    pub(crate) async fn expired(&self) {
-        let mut changes = self.expires.subscribe();
-        loop {
-            let until = *changes.borrow_and_update();
-            let over = async {
-                match until.map(|until| until.duration_since(SystemTime::now())) {
-                    None => pending().await,
-                    Some(Ok(left)) => tokio::time::sleep(left).await,
-                    Some(Err(_)) => {}
-                }
-            };
+    /// A session is one person's, in one meeting.
+    fn take(&self, pass: Pass) -> Result<Permissions, TokenError> {
+        let shown = self.shown.borrow().clone();
+        if shown
+            .as_ref()
+            .is_some_and(|shown| shown.holder != pass.holder)
+        {
+            return Err(TokenError::AnotherHolder);
+        }
+        tracing::debug!(participant = pass.holder.participant, "token");
+        let mut ticket = self.ticket.borrow_mut();
+        match &*ticket {
+            Some(ticket) => ticket.shown(&pass),
+            None => *ticket = Some(self.gates.sessions.open(&pass, SystemTime::now())),
+        }
+        let (generation, expires) = shown.map_or((pass.generation, pass.expires), |shown| {
+            (
+                shown.generation.min(pass.generation),
+                shown.expires.max(pass.expires),
+            )
+        });
+        self.shown.send_replace(Some(Shown {
+            holder: pass.holder,
+            generation,
+            expires,
+        }));
+        Ok(pass.permissions)
+    }
+
+    /// Waits until the session is to end: what it is closed with.
+    pub(crate) async fn ended(&self) -> (TerminationCode, &'static str) {
+        let mut changes = self.gates.access.changes();
+        let mut shown = self.shown.subscribe();
+        let why = loop {
+            let now = shown.borrow_and_update().clone();
+            changes.borrow_and_update();
+            if let Some(now) = &now
+                && self.gates.access.has_revoked(&now.holder, now.generation)
+            {
+                break Why::Revoked;
+            }
+            let ended = self.ticket.borrow().as_ref().map(Ticket::ended);
             tokio::select! {
-                () = over => return,
+                () = over(now.map(|now| now.expires)) => {
+                    let why = TokenError::Expired;
+                    return (why.termination(), why.reason());
+                }
+                why = told(ended) => break why,
+                _ = shown.changed() => {}
                 _ = changes.changed() => {}
             }
-        }
+        };
+        self.gates.entries.count(why.entry());
+        (why.termination(), why.reason())
+    }
+}
+
+/// Waits until a token is out of its time.
+async fn over(expires: Option<SystemTime>) {
+    match expires.map(|until| until.duration_since(SystemTime::now())) {
+        None => pending().await,
+        Some(Ok(left)) => tokio::time::sleep(left).await,
+        Some(Err(_)) => {}
+    }
+}
+
+/// Waits until a session is told to end.
+async fn told(ended: Option<watch::Receiver<Option<Why>>>) -> Why {
+    let Some(mut ended) = ended else {
+        return pending().await;
+    };
+    match ended.wait_for(Option::is_some).await {
+        Ok(why) => why.unwrap_or(Why::Operator),
+        Err(_) => pending().await,
     }
 }

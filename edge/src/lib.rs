@@ -1,6 +1,7 @@
 //! The relay process: sockets, tasks, configuration, measurements. What a relay decides is in `meridian-relay`.
 
 pub mod access;
+pub mod access_control;
 pub mod cli;
 pub mod clients;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod neighbours;
 mod receiving;
 mod report;
 mod sending;
+pub mod sessions;
 mod siblings;
 mod sockets;
 pub mod start;

@@ -106,7 +106,7 @@ impl Joined {
             error = crate::receiving::take_data(worker, session, *id) => error,
             error = crate::receiving::take_datagrams(worker, session, *id) => error,
             error = hear_goaway(worker, session, *id) => error,
-            error = hold_to_time(session, gate.as_ref()) => error,
+            error = hold_to_token(session, gate.as_ref()) => error,
             error = session.closed() => error,
         }
     }
@@ -131,12 +131,11 @@ async fn hear_goaway(worker: &Worker, session: &Session, id: SessionId) -> Sessi
     session.closed().await
 }
 
-/// Ends the session of a client whose token's time is over.
-async fn hold_to_time(session: &Session, gate: Option<&Gate>) -> SessionError {
+/// Ends the session of a client whose token is good no longer, or who is not to have it for another reason.
+async fn hold_to_token(session: &Session, gate: Option<&Gate>) -> SessionError {
     if let Some(gate) = gate {
-        gate.expired().await;
-        let why = TokenError::Expired;
-        session.close(why.termination(), why.reason());
+        let (code, reason) = gate.ended().await;
+        session.close(code, reason);
     }
     session.closed().await
 }

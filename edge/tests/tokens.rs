@@ -23,7 +23,7 @@ fn a_good_token_allows_what_it_says() {
     let issuer = issuer("a");
     let checked = access(&[&issuer]).check(&[issuer.sign(&claims(60))]);
     let pass = checked.expect("it is good").expect("it is needed");
-    assert_eq!(pass.participant, "p-17");
+    assert_eq!(pass.holder.participant, "p-17");
     let may = &pass.permissions;
     assert!(may.may_publish(&namespace(&["meridian", "council", "p", "p-17"])));
     assert!(!may.may_publish(&namespace(&["meridian", "council", "p", "p-18"])));
