@@ -79,12 +79,56 @@ id!(
     "A process of the control plane, as long as it runs."
 );
 
+/// A token's session id: the replica that issued it, a full stop, and what the replica made up.
+///
+/// It tells every replica whose share of an edge's places a session takes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// A new one; `random` must not come twice.
+    pub fn new(replica: &Replica, random: u64) -> Self {
+        Self(format!("{replica}.{random:016x}").into())
+    }
+
+    /// One that was issued, or came from elsewhere: any text. It is cut off after 96 bytes.
+    pub fn from_text(text: &str) -> Self {
+        let end = text.floor_char_boundary(MAX_SESSION_BYTES);
+        Self(text[..end].into())
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The replica that issued it, if it has the form.
+    pub fn replica(&self) -> Option<Replica> {
+        let (replica, _) = self.0.split_once('.')?;
+        Replica::new(replica).ok()
+    }
+}
+
+/// A replica's name, a full stop and 16 digits fit in.
+const MAX_SESSION_BYTES: usize = 96;
 /// Long enough for names, short enough for a tuple element, a DNS label and a table.
 const MAX_BYTES: usize = 63;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_id_names_the_replica_that_issued_it() {
+        let id = SessionId::new(&Replica::new("r1").unwrap(), 255);
+        assert_eq!(id.as_str(), "r1.00000000000000ff");
+        assert_eq!(
+            SessionId::from_text(id.as_str()).replica(),
+            Some(Replica::new("r1").unwrap())
+        );
+        assert_eq!(SessionId::from_text("something").replica(), None);
+        assert_eq!(SessionId::from_text(&"é".repeat(96)).as_str().len(), 96);
+    }
 
     #[test]
     fn ids_are_short_and_plain() {

@@ -2,6 +2,7 @@
 //! goes, and who comes in next. Time and randomness are arguments. The process around it is `meridian-control-plane`.
 
 pub mod ids;
+pub mod placement;
 pub mod places;
 pub mod registry;
 pub mod topology;

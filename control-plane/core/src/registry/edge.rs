@@ -68,9 +68,9 @@ pub enum State {
     Alive,
     /// It does not report here, and may well be alive.
     Suspect,
-    /// It takes nobody new until then, unless the drain is ended before.
+    /// It takes nobody new, until the drain is called off.
     Draining {
-        /// When it takes delegates again by itself.
+        /// When those who have not left are sent away.
         until: Instant,
     },
     /// Neither this replica nor any edge hears it.
@@ -87,7 +87,7 @@ pub struct Edge {
     /// Its last report, or registration, to this replica; `None` if known from the store alone.
     pub(super) reported: Option<Instant>,
     pub(super) liveness: Liveness,
-    pub(super) drain: Option<Instant>,
+    pub(super) drain: Option<Drain>,
 }
 
 /// How an edge stands with this replica.
@@ -101,6 +101,14 @@ pub(super) enum Liveness {
     Lapsed,
     /// And no edge hears it either.
     Gone,
+}
+
+/// An order to empty an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Drain {
+    pub(super) until: Instant,
+    /// The time is over, and that has been told.
+    pub(super) is_due: bool,
 }
 
 impl Edge {
@@ -134,7 +142,7 @@ impl Edge {
     pub fn state(&self) -> State {
         match (self.liveness, self.drain) {
             (Liveness::Gone, _) => State::Gone,
-            (_, Some(until)) => State::Draining { until },
+            (_, Some(drain)) => State::Draining { until: drain.until },
             (Liveness::Fresh, None) => State::Alive,
             (Liveness::Silent | Liveness::Lapsed, None) => State::Suspect,
         }
@@ -153,6 +161,10 @@ impl Edge {
             Liveness::Lapsed | Liveness::Gone => None,
         };
         let passes = waits.and_then(|wait| Some(self.reported? + wait));
-        passes.into_iter().chain(self.drain).min()
+        let due = self
+            .drain
+            .filter(|drain| !drain.is_due)
+            .map(|drain| drain.until);
+        passes.into_iter().chain(due).min()
     }
 }

@@ -29,20 +29,13 @@ pub enum Change {
     Gone,
     /// It takes nobody new.
     DrainBegan {
-        /// Until then.
+        /// When those who have not left are sent away.
         until: Instant,
     },
-    /// It takes delegates again.
-    DrainEnded(DrainEnd),
-}
-
-/// Why a drain has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DrainEnd {
-    /// It was called off.
-    CalledOff,
-    /// Its time was over.
-    Deadline,
+    /// The drain's time is over: those who are still there are sent away. It still takes nobody new.
+    DrainDue,
+    /// The drain was called off: it takes delegates again.
+    DrainEnded,
 }
 
 /// Why an edge was not registered.

@@ -10,10 +10,10 @@ mod liveness;
 mod tests;
 
 pub use edge::{Addresses, Capacity, Edge, Instance, Load, Registration, State};
-pub use event::{Change, DrainEnd, Event, OperateError, RegisterError, ReportError};
+pub use event::{Change, Event, OperateError, RegisterError, ReportError};
 
 use crate::ids::Office;
-use edge::Liveness;
+use edge::{Drain, Liveness};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ pub struct Config {
     pub lease: Duration,
     /// Nobody is declared gone for so long after a start, or after most edges have been silent.
     pub grace: Duration,
-    /// The longest drain.
+    /// The longest time that delegates are given to leave.
     pub longest_drain: Duration,
     /// How many edges there may be.
     pub max_edges: usize,
@@ -39,7 +39,7 @@ impl Default for Config {
             suspect_after: Duration::from_secs(3),
             lease: Duration::from_secs(10),
             grace: Duration::from_secs(30),
-            longest_drain: Duration::from_secs(24 * 3_600),
+            longest_drain: Duration::from_secs(3_600),
             max_edges: 1_000,
         }
     }
@@ -87,7 +87,10 @@ impl Registry {
             return;
         }
         let mut edge = Edge::new(registration);
-        edge.drain = drain;
+        edge.drain = drain.map(|until| Drain {
+            until,
+            is_due: until <= now,
+        });
         self.edges.insert(office, edge);
         self.judge(now);
     }
@@ -174,7 +177,7 @@ impl Registry {
         }
     }
 
-    /// Has an edge take nobody new until `until`, when it does so again by itself.
+    /// Has an edge take nobody new, until the drain is called off, and gives those who are there until `until` to leave.
     ///
     /// # Errors
     /// No such edge; a time that is past, or further ahead than allowed.
@@ -191,7 +194,11 @@ impl Registry {
             .edges
             .get_mut(office)
             .ok_or_else(|| OperateError::Unknown(office.clone()))?;
-        let changed = edge.drain.replace(until) != Some(until);
+        let drain = Drain {
+            until,
+            is_due: false,
+        };
+        let changed = edge.drain.replace(drain) != Some(drain);
         self.tell(office, changed.then_some(Change::DrainBegan { until }));
         Ok(())
     }
@@ -205,10 +212,7 @@ impl Registry {
             .edges
             .get_mut(office)
             .ok_or_else(|| OperateError::Unknown(office.clone()))?;
-        let ended = edge
-            .drain
-            .take()
-            .map(|_| Change::DrainEnded(DrainEnd::CalledOff));
+        let ended = edge.drain.take().map(|_| Change::DrainEnded);
         self.tell(office, ended);
         Ok(())
     }
@@ -289,9 +293,13 @@ impl Registry {
             .reported
             .map(|reported| now.saturating_duration_since(reported));
         let mut changes = Vec::new();
-        if edge.drain.is_some_and(|until| until <= now) {
-            edge.drain = None;
-            changes.push(Change::DrainEnded(DrainEnd::Deadline));
+        if let Some(drain) = edge
+            .drain
+            .as_mut()
+            .filter(|drain| !drain.is_due && drain.until <= now)
+        {
+            drain.is_due = true;
+            changes.push(Change::DrainDue);
         }
         if edge.liveness == Liveness::Fresh && silence >= Some(self.config.suspect_after) {
             edge.liveness = Liveness::Silent;

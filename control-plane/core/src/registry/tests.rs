@@ -138,8 +138,18 @@ fn a_drain_is_bounded_and_can_be_called_off() {
     assert_eq!(world.state("cairo"), State::Alive);
     world.registry.drain(&cairo, until, world.now).unwrap();
     world.pass(61.0, &[]);
-    assert_eq!(world.state("cairo"), State::Alive);
-    assert_eq!(world.said().len(), 4);
+    assert_eq!(
+        world.state("cairo"),
+        State::Draining { until },
+        "whoever drained it brings it back"
+    );
+    assert_eq!(
+        world.said().last().map(String::as_str),
+        Some("cairo DrainDue")
+    );
+    world.registry.undrain(&cairo).unwrap();
+    world.registry.undrain(&cairo).unwrap();
+    assert_eq!(world.said(), ["cairo DrainEnded"]);
     let (now, too_long) = (world.now, world.now + Duration::from_secs(1 << 20));
     assert!(world.registry.drain(&cairo, too_long, now).is_err());
     assert!(world.registry.drain(&cairo, now, now).is_err());
