@@ -4,6 +4,7 @@ use crate::access::{self, Access};
 use crate::access_control::AccessControl;
 use crate::congestion::Controller;
 use crate::crowd::{Count, Crowd};
+use crate::draining::{self, Draining};
 use crate::entries::{Entries, Entry};
 use crate::gate::{Gate, Gates};
 use crate::link;
@@ -58,6 +59,7 @@ pub(crate) struct Entrance {
     pub(crate) entries: Arc<Entries>,
     pub(crate) crowd: Arc<Crowd>,
     gates: Gates,
+    draining: Arc<Draining>,
     max_clients: usize,
 }
 
@@ -71,6 +73,7 @@ pub(crate) struct Doorway {
     steering: Option<(usize, Arc<Switch>)>,
     web_socket: TlsAcceptor,
     gates: Gates,
+    draining: Arc<Draining>,
     max_clients: usize,
     crowd: Arc<Crowd>,
 }
@@ -92,7 +95,7 @@ pub(crate) fn bind(
         entries: Arc::default(),
         sessions: Arc::<Sessions>::default(),
     };
-    let crowd = Arc::<Crowd>::default();
+    let (crowd, draining) = (Arc::<Crowd>::default(), Arc::<Draining>::default());
     let sockets = sockets::bind(doors.address, workers)?;
     let doorway = |(worker, sockets): (usize, sockets::Sockets)| {
         let mut endpoint = endpoint.clone();
@@ -108,6 +111,7 @@ pub(crate) fn bind(
             steering: switch.map(|switch| (worker, switch.clone())),
             web_socket: web_socket.clone(),
             gates: gates.clone(),
+            draining: draining.clone(),
             max_clients: doors.max_clients,
             crowd: crowd.clone(),
         }
@@ -123,6 +127,11 @@ impl Doorway {
     /// What the gates of all workers share: how clients fare there among it.
     pub(crate) fn gates(&self) -> Gates {
         self.gates.clone()
+    }
+
+    /// Whether clients are being sent away.
+    pub(crate) fn draining(&self) -> Arc<Draining> {
+        self.draining.clone()
     }
 
     /// How many clients there are at all workers.
@@ -147,10 +156,12 @@ impl Doorway {
             worker: worker.clone(),
             entries: self.gates.entries.clone(),
             gates: self.gates,
+            draining: self.draining.clone(),
             max_clients: self.max_clients,
             crowd: self.crowd,
         };
         web_socket::listen(&entrance, self.tcp, self.web_socket)?;
+        tokio::task::spawn_local(draining::follow(worker.clone(), self.draining));
         tokio::task::spawn_local(take_connections(entrance, endpoint));
         Ok(())
     }
@@ -228,6 +239,10 @@ impl Entrance {
                 return tracing::debug!(%error, "no session came about");
             }
         };
+        if let Some(drain) = self.draining.now().filter(|drain| drain.turns_away()) {
+            self.entries.count(Entry::Drained);
+            return drain.send_on(session).await;
+        }
         let opened = Gate::open(&self.gates, &tokens_of(&session));
         let (gate, permissions) = match opened {
             Ok(opened) => opened,

@@ -20,6 +20,11 @@ impl Crowd {
         result.ok().map(|_| Count(self.clients.clone()))
     }
 
+    /// Clients inside.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
     /// One handshake more.
     pub(crate) fn handshake(&self) -> Count {
         self.handshakes.fetch_add(1, Ordering::Relaxed);

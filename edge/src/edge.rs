@@ -6,6 +6,7 @@
 use crate::access_control::AccessControl;
 use crate::clients::{self, Doors, Doorway};
 use crate::crowd::Crowd;
+use crate::draining::{Draining, Target};
 use crate::entries::Entries;
 use crate::gate::Gates;
 use crate::report::{self, Snapshot};
@@ -37,6 +38,7 @@ pub struct Edge {
     endings: mpsc::Receiver<Ending>,
     switch: Option<Arc<Switch>>,
     gates: Gates,
+    draining: Arc<Draining>,
     crowd: Arc<Crowd>,
     office: Option<String>,
 }
@@ -67,7 +69,7 @@ impl Edge {
         let switch = (workers > 1).then(|| Switch::new(workers));
         let mut doorways = clients::bind(doors, workers, switch.as_ref())?.into_iter();
         let own = doorways.next().context("an edge has a worker")?;
-        let (gates, crowd) = (own.gates(), own.crowd());
+        let (gates, draining, crowd) = (own.gates(), own.draining(), own.crowd());
         let office = config.office.clone();
         let config = meridian_relay::Config {
             cache_bytes: config.cache_bytes / workers,
@@ -84,6 +86,7 @@ impl Edge {
             endings,
             switch,
             gates,
+            draining,
             crowd,
             office,
         };
@@ -133,6 +136,29 @@ impl Edge {
         }
     }
 
+    /// Clients there are now.
+    pub fn clients(&self) -> usize {
+        self.crowd.clients()
+    }
+
+    /// Sends the clients of all workers to other edges, within this time (a day at most). They are told one after another
+    /// over the first 60 % of it, and those still here when it is over are closed. Newcomers are sent on meanwhile, and until
+    /// [`undrain`](Self::undrain); if there are no targets they are served until the time is over. An order given anew
+    /// replaces the one before; who was told by that is not told again.
+    pub fn drain_clients(&self, targets: Vec<Target>, within: Duration) {
+        self.draining.begin(targets, within);
+    }
+
+    /// Lets clients in again. Those that were told to go and have not gone stay as long as they like.
+    pub fn undrain(&self) {
+        self.draining.end();
+    }
+
+    /// Whether clients are sent elsewhere.
+    pub fn is_draining(&self) -> bool {
+        self.draining.now().is_some()
+    }
+
     /// What the edge has done, as `--report-every` prints it: summed over the workers, with each one's share. Nothing if
     /// a worker has ended.
     pub async fn report(&self) -> Option<serde_json::Value> {
@@ -146,6 +172,7 @@ impl Edge {
             others: self.others.clone(),
             switch: self.switch.clone(),
             entries: self.gates.entries.clone(),
+            draining: self.draining.clone(),
             crowd: self.crowd.clone(),
             office: self.office.clone(),
         }
@@ -181,6 +208,7 @@ pub(crate) struct Reporter {
     others: Vec<mpsc::Sender<Order>>,
     switch: Option<Arc<Switch>>,
     entries: Arc<Entries>,
+    draining: Arc<Draining>,
     crowd: Arc<Crowd>,
     office: Option<String>,
 }
@@ -198,6 +226,7 @@ impl Reporter {
             &snapshots,
             self.switch.as_deref(),
             (&self.entries, &self.crowd),
+            self.draining.now().is_some(),
         ))
     }
 }

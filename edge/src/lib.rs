@@ -8,6 +8,7 @@ pub mod config;
 pub mod congestion;
 mod connection_id;
 mod crowd;
+pub mod draining;
 mod edge;
 pub mod entries;
 mod fetched;

@@ -4,7 +4,7 @@ use crate::access::TokenError;
 use crate::gate::Gate;
 use crate::joined::{self, Joining};
 use crate::worker::{State, Worker};
-use meridian_relay::{Command, OutRequestId, Peer, SessionId};
+use meridian_relay::{Command, OutRequestId, Peer, Role, SessionId};
 use meridian_session::session::{
     IncomingRequest, RequestEvent, RequestReceiver, RequestSender, RequestStream, SendError,
     Session, SessionError,
@@ -23,6 +23,7 @@ pub(crate) struct Link {
     /// A stream that was opened while the relay waited for credit.
     pub(crate) spare: Option<SendStream>,
     pub(crate) waits_for_credit: bool,
+    pub(crate) is_client: bool,
     /// It was sent GOAWAY, which can be said once.
     pub(crate) is_told_to_leave: bool,
     /// The peer's requests, by ID.
@@ -63,6 +64,7 @@ pub(crate) fn join(worker: &Worker, session: &Session, peer: Peer) -> Joined {
         session: session.clone(),
         spare: None,
         waits_for_credit: false,
+        is_client: peer.role == Role::Client,
         is_told_to_leave: false,
         incoming: HashMap::new(),
         outgoing: SecondaryMap::new(),

@@ -76,6 +76,7 @@ pub(crate) fn line(
     workers: &[Snapshot],
     switch: Option<&Switch>,
     (entries, crowd): (&Entries, &Crowd),
+    is_draining: bool,
 ) -> Value {
     let (mut counters, mut times) = (Counters::default(), Times::default());
     let mut population = [0; 7];
@@ -112,6 +113,7 @@ pub(crate) fn line(
         "looped_parents": counters.looped_parents,
         "drops": drops,
         "entries": entries.report(),
+        "draining": is_draining,
         "handshakes": crowd.handshakes(),
         "sessions": sessions,
         "tracks": tracks,
