@@ -51,7 +51,40 @@ impl<'a> Grower<'a> {
 
     /// Attaches as many as it can, each edge with no more children than `limit` says.
     fn fill(&mut self, limit: &[usize]) {
+        if self.room_left() > self.loose().len() {
+            self.fill_at_once(limit);
+        }
         while let Some((edge, parent)) = self.best(limit) {
+            self.join(edge, parent);
+        }
+    }
+
+    /// The same for what needs no weighing, as there is room for all: wishes, and a star. One by one it would take the
+    /// third power of the number of edges.
+    fn fill_at_once(&mut self, limit: &[usize]) {
+        let wish = |edge: usize| {
+            let parent = self.wished[edge].filter(|parent| self.is_in[*parent])?;
+            self.rank(edge, parent, false)
+        };
+        let mut wishes: Vec<Rank> = self.loose().into_iter().filter_map(wish).collect();
+        wishes.sort_unstable();
+        for (_, _, edge, parent) in wishes {
+            self.join_if_possible(edge, parent, limit);
+        }
+        let root = self.layout.root;
+        let mut loose = self.loose();
+        loose.retain(|edge| self.net.has_link(*edge, root));
+        if self.children[root].len() + loose.len() <= limit[root] {
+            for edge in loose {
+                self.join_if_possible(edge, root, limit);
+            }
+        }
+    }
+
+    fn join_if_possible(&mut self, edge: usize, parent: usize, limit: &[usize]) {
+        if self.children[parent].len() < limit[parent]
+            && self.depth[parent] + 1 + self.height(edge) <= MAX_DEPTH
+        {
             self.join(edge, parent);
         }
     }

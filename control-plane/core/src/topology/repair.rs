@@ -34,13 +34,13 @@ pub(super) fn repair(net: &Net, before: &Layout, homes: &[Option<usize>]) -> Opt
 
 /// Who should be the root, best first: without a standby, one of the root's children, so that most stay where they are.
 fn heirs(net: &Net, before: &Layout) -> Vec<Option<usize>> {
-    let mut children = before.children().swap_remove(before.root);
-    children.sort_by_key(|edge| net.hub_rank(*edge));
-    let first = [Some(before.root), before.standby, Some(net.shape.origin)];
-    first
-        .into_iter()
-        .chain(children.into_iter().map(Some))
-        .collect()
+    let mut heirs = vec![Some(before.root), before.standby, Some(net.shape.origin)];
+    if !net.is_alive(before.root) {
+        let mut children = before.children().swap_remove(before.root);
+        children.sort_by_cached_key(|edge| net.hub_rank(*edge));
+        heirs.extend(children.into_iter().map(Some));
+    }
+    heirs
 }
 
 /// The standby and the backup parents, kept where they still do.

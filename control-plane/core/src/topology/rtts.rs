@@ -1,5 +1,6 @@
 //! Round trips between edges, smoothed so that a queue on the way or a late probe moves nothing.
 
+use super::MAX_EDGES;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -161,8 +162,8 @@ const WEIGHT: u64 = 8;
 const WINDOW: Duration = Duration::from_secs(10);
 /// Beyond it is no path to speak over.
 const LONGEST_RTT_US: u32 = 10_000_000;
-/// 512 edges, each to all others.
-const MAX_PAIRS: usize = 512 * 512;
+/// Twice as many edges as a tree may have, each to all others.
+const MAX_PAIRS: usize = (2 * MAX_EDGES) * (2 * MAX_EDGES);
 
 #[cfg(test)]
 mod tests {

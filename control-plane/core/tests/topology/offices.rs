@@ -1,7 +1,7 @@
 //! Small worlds by hand, and what goes wrong before planning.
 
 use crate::world::{World, id};
-use meridian_control_core::topology::{Edge, PlanError, Planner, Rtts};
+use meridian_control_core::topology::{Edge, Inputs, PlanError, Planner, Rtts, lag};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -109,4 +109,52 @@ fn with_the_origin_outside_the_allowed_countries_another_is_the_root() {
     let tree = planner.tree().expect("made");
     assert_eq!(tree.root, "e01");
     assert_eq!(tree.places["e00"].parent.as_deref(), Some("e01"));
+}
+
+/// The project's own offices and planning figures.
+#[test]
+fn the_planned_offices_make_a_star_on_geneva_with_the_lag_that_the_decision_names() {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data");
+    let now = Instant::now();
+    let mut rtts = Rtts::new();
+    let mut ways = csv::Reader::from_path(format!("{data}/rtt_ms.csv")).expect("the file is there");
+    for record in ways.records() {
+        let record = record.expect("a record");
+        let rtt_ms: f64 = record[4].parse().expect("a number");
+        rtts.record(&record[0], &record[1], (rtt_ms * 1000.0) as u32, now);
+    }
+    let mut offices =
+        csv::Reader::from_path(format!("{data}/offices.csv")).expect("the file is there");
+    let edges: Vec<Edge> = offices
+        .records()
+        .map(|record| record.expect("a record"))
+        .map(|record| Edge {
+            id: record[0].to_owned(),
+            failure_domain: record[1].to_owned(),
+            country: record[2].to_owned(),
+            is_hub_candidate: &record[4] != "area",
+            max_children: 14,
+            uplink_bps: None,
+            is_usable: true,
+        })
+        .collect();
+    let mut planner = Planner::new();
+    let inputs = Inputs {
+        edges: &edges,
+        origin: "geneva",
+        rtts: &rtts,
+        demand_bps: None,
+        allowed_countries: &BTreeSet::new(),
+    };
+    planner.plan(&inputs, now).expect("all is well");
+    let tree = planner.tree().expect("made");
+    let base = lag(&tree.places, &rtts);
+    assert_eq!(
+        (base.pairs, base.mean_us / 100, base.worst_us / 100),
+        (105, 1111, 1960)
+    );
+    assert_eq!(tree.standby.as_deref(), Some("cairo"));
+    assert!(tree.places.keys().all(|edge| tree.depth(edge) <= 1));
+    let without_geneva = tree.places_after("geneva").expect("it is in the tree");
+    assert_eq!(lag(&without_geneva, &rtts).pairs, 91);
 }

@@ -14,7 +14,7 @@ const OPEN: Kind = Kind {
 };
 /// Every edge can have a child, so that everybody can be placed.
 const NARROW: Kind = Kind {
-    edges: (2, 30),
+    edges: (2, 40),
     children: (1, 4),
     blocked_percent: 0,
     has_borders: false,
@@ -44,7 +44,7 @@ fn plan(world: &World) -> Tree {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn with_room_and_links_it_is_a_star_and_the_standby_backs_up_all(world in worlds(OPEN)) {
