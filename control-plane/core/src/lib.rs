@@ -5,4 +5,5 @@ pub mod ids;
 pub mod placement;
 pub mod places;
 pub mod registry;
+pub mod sessions;
 pub mod topology;

@@ -263,6 +263,14 @@ impl Occupancy {
             .saturating_add(self.others)
     }
 
+    /// The count that sessions issued by `replica` go into.
+    pub(crate) fn of_mut(&mut self, replica: Option<Replica>) -> &mut u32 {
+        match replica {
+            Some(replica) => self.by_replica.entry(replica).or_default(),
+            None => &mut self.others,
+        }
+    }
+
     fn of(&self, replica: &Replica) -> u32 {
         self.by_replica.get(replica).copied().unwrap_or(0)
     }
