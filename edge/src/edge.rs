@@ -109,6 +109,11 @@ impl Edge {
         &self.first
     }
 
+    /// The offices from this edge up to its root; empty without an office.
+    pub fn root_path(&self) -> Vec<String> {
+        self.first.look(|state| state.relay.root_path().to_vec())
+    }
+
     /// How clients fared at the doors.
     pub fn entries(&self) -> &Entries {
         &self.gates.entries

@@ -215,7 +215,10 @@ fn a_set_that_makes_no_sense_is_refused_and_changes_nothing() {
             ),
         ];
         for (set, why) in refused {
-            let applied = world.addis.act(|_, neighbours| neighbours.apply(set)).await;
+            let applied = world
+                .addis
+                .act(|_, tree| tree.neighbours().apply(set))
+                .await;
             assert_eq!(applied, Err(why));
         }
         world.addis.is_joined_to(&["geneva"]).await;

@@ -8,6 +8,9 @@ mod dialling;
 pub mod link;
 mod listening;
 pub mod place;
+pub mod plan;
+pub mod tables;
+pub mod tree;
 
 use crate::config::{Config, Neighbour};
 use crate::neighbours::credentials::Credentials;
@@ -178,6 +181,11 @@ impl Neighbours {
         }
         inner.changed();
         Ok(())
+    }
+
+    /// This edge's office.
+    pub fn office(&self) -> &str {
+        &self.0.office
     }
 
     /// The links that should be, and whether they are up.

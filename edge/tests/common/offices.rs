@@ -5,6 +5,7 @@
 use crate::common;
 use meridian_edge::access::Access;
 use meridian_edge::config::Config;
+use meridian_edge::neighbours::tree::Tree;
 use meridian_edge::neighbours::{LinkState, Neighbours};
 use meridian_edge::{Edge, clients, config};
 use meridian_relay::Counters;
@@ -35,18 +36,18 @@ pub(crate) struct Office {
 }
 
 /// Something done on an office's thread.
-type Act = Box<dyn FnOnce(&Edge, &Neighbours) + Send>;
+type Act = Box<dyn FnOnce(&Edge, &Tree) + Send>;
 
 impl Office {
     /// Does something on the office's thread.
     pub(crate) async fn act<R: Send + 'static>(
         &self,
-        act: impl FnOnce(&Edge, &Neighbours) -> R + Send + 'static,
+        act: impl FnOnce(&Edge, &Tree) -> R + Send + 'static,
     ) -> R {
         let (answer, answered) = oneshot::channel();
-        let act: Act = Box::new(move |edge, neighbours| {
+        let act: Act = Box::new(move |edge, tree| {
             // Who asked may have given up.
-            let _ = answer.send(act(edge, neighbours));
+            let _ = answer.send(act(edge, tree));
         });
         assert!(self.acts.send(act).is_ok(), "the office runs");
         answered.await.expect("the office runs")
@@ -61,7 +62,7 @@ impl Office {
         }
         let set: Set = toml::from_str(lines).expect("well-formed");
         let applied = self
-            .act(|_, neighbours| neighbours.apply(set.neighbour))
+            .act(|_, tree| tree.neighbours().apply(set.neighbour))
             .await;
         applied.expect("the set makes sense");
     }
@@ -83,14 +84,14 @@ impl Office {
 
     /// Since when its link to an office is up.
     pub(crate) async fn up_since(&self, office: &'static str) -> Option<Instant> {
-        let links = self.act(|_, neighbours| neighbours.links()).await;
+        let links = self.act(|_, tree| tree.neighbours().links()).await;
         let link = links.into_iter().find(|link| link.office == office);
         link.and_then(|link| link.up_since)
     }
 
     async fn links_are(&self, right: impl Fn(&[LinkState]) -> bool) {
-        let mut changes = self.act(|_, neighbours| neighbours.changes()).await;
-        while !right(&self.act(|_, neighbours| neighbours.links()).await) {
+        let mut changes = self.act(|_, tree| tree.neighbours().changes()).await;
+        while !right(&self.act(|_, tree| tree.neighbours().links()).await) {
             changes.changed().await.expect("the office runs");
         }
     }
@@ -162,11 +163,11 @@ impl Authority {
                 let edge = Edge::start(config.relay(), doors, workers).await;
                 let edge = edge.expect("a free port");
                 let neighbours = Neighbours::start(edge.first(), &config);
-                let neighbours = neighbours.expect("the port is free");
+                let tree = Tree::follow(neighbours.expect("the port is free"));
                 ready.send(edge.address()).expect("the test waits");
                 let answer = async {
                     while let Some(act) = asked.recv().await {
-                        act(&edge, &neighbours);
+                        act(&edge, &tree);
                     }
                 };
                 // The test dropping its end stops the office too.
