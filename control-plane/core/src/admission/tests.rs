@@ -109,7 +109,7 @@ fn another_replicas_ticket_keeps_its_place_even_if_the_queue_is_full() {
         max_waiting: 50,
         ..config(1.0, 10.0)
     });
-    (0..60).for_each(|_| drop(world.come(Lane::General)));
+    world.storm(60, Lane::General);
     let ticket = Ticket {
         arrived_us: world.unix_us - 5_000_000,
         number: 1,
@@ -142,9 +142,9 @@ fn another_replicas_ticket_keeps_its_place_even_if_the_queue_is_full() {
 #[test]
 fn the_reserved_lane_is_never_behind_the_general_one_and_does_not_starve_it() {
     let mut world = World::new(config(5.0, 100.0));
-    (0..500).for_each(|_| drop(world.come(Lane::General)));
+    world.storm(500, Lane::General);
     world.pass(Duration::from_millis(10));
-    (0..500).for_each(|_| drop(world.come(Lane::Reserved)));
+    world.storm(500, Lane::Reserved);
     world.pass(Duration::from_millis(10));
     let late: Vec<u64> = (0..500).map(|_| world.come_as(Lane::General)).collect();
     world.run(Duration::from_secs(6));
@@ -175,7 +175,7 @@ fn the_reserved_lane_is_never_behind_the_general_one_and_does_not_starve_it() {
 #[test]
 fn sound_comes_first_while_many_wait() {
     let mut world = World::new(config(10.0, 100.0));
-    (0..5_000).for_each(|_| drop(world.come(Lane::General)));
+    world.storm(5_000, Lane::General);
     world.pass(Duration::from_millis(200));
     let Answer::Admitted { video_after_ms } = world.come(Lane::Reserved) else {
         panic!()
@@ -304,6 +304,12 @@ impl World {
             ticket: None,
             random,
         })
+    }
+
+    fn storm(&mut self, people: usize, lane: Lane) {
+        for _ in 0..people {
+            self.come(lane);
+        }
     }
 
     /// Somebody comes; their number.
