@@ -74,6 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &narrow,
         &linked,
     );
+    print_standbys(&offices, &star, &rtts);
     println!("\nwith four children at most:");
     print_below(&narrow, &narrow.root, 0);
     Ok(())
@@ -218,7 +219,6 @@ fn print_row(name: &str, tree: &Tree, lag: &dyn Fn(&Tree) -> Lag) {
         .keys()
         .map(|failed| lag(&after(tree, failed)))
         .collect();
-    let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
     let most = |of: fn(&Lag) -> u64| after.iter().map(of).max().unwrap_or(0);
     let cells = [
         base.mean_us,
@@ -227,6 +227,36 @@ fn print_row(name: &str, tree: &Tree, lag: &dyn Fn(&Tree) -> Lag) {
         most(|lag| lag.worst_us),
     ];
     println!("| {name} | {} |", cells.map(ms).join(" | "));
+}
+
+/// What each office would be as the standby: everybody's second parent for audio, and the only one without the origin.
+fn print_standbys(offices: &[Office], star: &Tree, rtts: &Rtts) {
+    println!("\n| standby | mean of audio | worst | mean without the origin | worst |");
+    println!("|---|---|---|---|---|");
+    for office in offices
+        .iter()
+        .filter(|office| office.id != star.root && office.kind != "area")
+    {
+        let mut tree = star.clone();
+        for (id, place) in tree.places.iter_mut().filter(|(id, _)| **id != star.root) {
+            place.backup = Some(office.id.clone()).filter(|standby| standby != id);
+        }
+        let both = lag_by(&tree, &|tree, a, b| audio_us(&tree.places, rtts, a, b));
+        tree.places.remove(&star.root);
+        for place in tree.places.values_mut() {
+            *place = Place {
+                parent: place.backup.take(),
+                backup: None,
+            };
+        }
+        let alone = lag_by(&tree, &|tree, a, b| tree_us(&tree.places, rtts, a, b));
+        let cells = [both.mean_us, both.worst_us, alone.mean_us, alone.worst_us].map(ms);
+        println!("| {} | {} |", office.id, cells.join(" | "));
+    }
+}
+
+fn ms(us: u64) -> String {
+    format!("{:.1}", us as f64 / 1000.0)
 }
 
 fn after(tree: &Tree, failed: &str) -> Tree {

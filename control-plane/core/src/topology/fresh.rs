@@ -1,10 +1,10 @@
 //! The tree one would choose with no past: a star as far as the limits allow, deeper only beyond.
 
-use super::backups;
 use super::grow::attach;
 use super::improve::improve;
 use super::layout::Layout;
 use super::net::Net;
+use super::repair::{finish, settle};
 
 pub(super) fn fresh(net: &Net, root: usize) -> Layout {
     let mut layout = Layout::new(net, root);
@@ -16,6 +16,7 @@ pub(super) fn fresh(net: &Net, root: usize) -> Layout {
     }
     attach(net, &mut layout, &vec![None; net.len()]);
     improve(net, &mut layout);
-    backups::assign(net, &mut layout);
+    finish(net, &mut layout);
+    settle(net, &mut layout);
     layout
 }

@@ -8,11 +8,10 @@ use super::net::Net;
 /// Attaches every live edge that has no parent; `wished` are parents they would rather have.
 pub(super) fn attach(net: &Net, layout: &mut Layout, wished: &[Option<usize>]) {
     let mut grower = Grower::new(net, layout, wished);
-    grower.fill(&net.shape.carried);
-    grower.fill(&net.shape.max_children);
+    grower.fill_all();
     grower.squeeze();
     if grower.dissolve() {
-        grower.fill(&net.shape.max_children);
+        grower.fill_all();
         grower.squeeze();
     }
 }
@@ -47,6 +46,15 @@ impl<'a> Grower<'a> {
         };
         grower.settle(root);
         grower
+    }
+
+    /// Attaches as many as it can: one where an uplink is too narrow for it only when no other has room.
+    fn fill_all(&mut self) {
+        self.fill(&self.net.shape.carried);
+        while let Some((edge, parent)) = self.best(&self.net.shape.max_children) {
+            self.join(edge, parent);
+            self.fill(&self.net.shape.carried);
+        }
     }
 
     /// Attaches as many as it can, each edge with no more children than `limit` says.
@@ -92,7 +100,7 @@ impl<'a> Grower<'a> {
     /// Attaches the rest at the price of moving others.
     fn squeeze(&mut self) {
         while self.make_room() {
-            self.fill(&self.net.shape.max_children);
+            self.fill_all();
         }
     }
 

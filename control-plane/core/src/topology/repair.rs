@@ -7,8 +7,7 @@ use super::layout::Layout;
 use super::net::Net;
 use std::cmp::Reverse;
 
-/// `homes` are the parents to prefer for edges that had none. `None` if no edge is
-/// alive.
+/// `homes` are the parents to prefer for edges that had none. `None` if no edge is alive.
 pub(super) fn repair(net: &Net, before: &Layout, homes: &[Option<usize>]) -> Option<Layout> {
     let root = net.root(&heirs(net, before))?;
     if root != before.root && net.is_alive(before.root) {
@@ -18,18 +17,36 @@ pub(super) fn repair(net: &Net, before: &Layout, homes: &[Option<usize>]) -> Opt
     let mut layout = before.clone();
     layout.root = root;
     layout.standby = before.standby.filter(|edge| *edge != root);
+    pass(net, &mut layout, homes);
+    settle(net, &mut layout);
+    Some(layout)
+}
+
+/// Repairs until nothing moves any more. What one pass moves can make room for what an overloaded uplink has to shed.
+pub(super) fn settle(net: &Net, layout: &mut Layout) {
+    let no_homes = vec![None; net.len()];
+    for _ in 0..MAX_PASSES {
+        let children = layout.children();
+        let is_strained = |edge: usize| children[edge].len() > net.shape.carried[edge];
+        if !(0..net.len()).any(is_strained) {
+            return;
+        }
+        pass(net, layout, &no_homes);
+    }
+}
+
+fn pass(net: &Net, layout: &mut Layout, homes: &[Option<usize>]) {
     let mut wished: Vec<Option<usize>> = (0..net.len())
         .map(|edge| {
-            let backup = before.backup[edge].filter(|backup| net.is_relay(*backup));
-            let is_new = before.parent[edge].is_none();
+            let backup = layout.backup[edge].filter(|backup| net.is_relay(*backup));
+            let is_new = layout.parent[edge].is_none();
             backup.or(homes[edge].filter(|_| is_new))
         })
         .collect();
-    unhang(net, &mut layout);
-    shed(net, &mut layout, &mut wished);
-    attach(net, &mut layout, &wished);
-    finish(net, &mut layout);
-    Some(layout)
+    unhang(net, layout);
+    shed(net, layout, &mut wished);
+    attach(net, layout, &wished);
+    finish(net, layout);
 }
 
 /// Who should be the root, best first: without a standby, one of the root's children, so that most stay where they are.
@@ -79,3 +96,6 @@ fn shed(net: &Net, layout: &mut Layout, wished: &mut [Option<usize>]) {
         }
     }
 }
+
+/// Each pass leaves fewer overloaded uplinks or none less; more than one that moves something is rare.
+const MAX_PASSES: usize = 4;

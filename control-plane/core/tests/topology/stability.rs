@@ -53,7 +53,10 @@ proptest! {
         let mut seed = seed;
         let mut now = Instant::now();
         let mut rtts = Rtts::new();
-        jitter(&world, &mut rtts, &mut seed, now);
+        for _ in 0..40 {
+            now += Duration::from_secs(1);
+            jitter(&world, &mut rtts, &mut seed, now);
+        }
         let mut planner = Planner::new();
         planner.plan(&world.inputs(&rtts), now).expect("all is well");
         let tree = planner.tree().expect("made");
