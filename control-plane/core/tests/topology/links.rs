@@ -136,3 +136,27 @@ fn a_link_to_an_edge_that_is_gone_ends_at_once() {
         [("e01".into(), "e02".into(), Ended::Impossible)]
     );
 }
+
+#[test]
+fn a_link_that_saves_little_by_now_ends_after_twenty_seconds_although_it_is_used() {
+    let start = Instant::now();
+    let mut world = far_pair();
+    let tree = tree(&world, start);
+    let mut shortcuts = Shortcuts::resume([("e01".into(), "e02".into())], start);
+    world.rtts.insert((1, 2), 280_000);
+    let rtts = world.measured(start);
+    for second in 0..20 {
+        let now = start + SECOND * second;
+        shortcuts.heard(TALK, now);
+        assert_eq!(
+            shortcuts.step(&tree, &rtts, now),
+            Default::default(),
+            "{second}"
+        );
+    }
+    let steps = shortcuts.step(&tree, &rtts, start + SECOND * 20);
+    assert_eq!(
+        steps.leave,
+        [("e01".into(), "e02".into(), Ended::NeedlessByNow)]
+    );
+}

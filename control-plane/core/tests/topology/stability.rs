@@ -136,3 +136,68 @@ fn a_returned_origin_waits_and_then_everybody_hangs_as_before() {
     assert_eq!(step, Step::OriginBack);
     assert_eq!(last, first);
 }
+
+#[test]
+fn a_better_standby_takes_over_after_the_hold_and_nobody_changes_parents() {
+    let mut world = crate::offices::three_sites();
+    world.edges[0].max_children = 9;
+    world.edges[2].is_hub_candidate = true;
+    let start = Instant::now();
+    let mut planner = Planner::new();
+    planner
+        .plan(&world.inputs(&world.measured(start)), start)
+        .expect("all is well");
+    let before = planner.tree().expect("made").clone();
+    assert_eq!(before.standby.as_deref(), Some("e01"));
+    world.rtts.extend([((1, 3), 200_000), ((2, 3), 20_000)]);
+    let rtts = world.measured(start);
+    let mut plan = |after: Duration| {
+        planner
+            .plan(&world.inputs(&rtts), start + after)
+            .expect("all is well")
+    };
+    assert_eq!(plan(Duration::ZERO), Step::Kept);
+    assert_eq!(plan(HOLD - ROUND), Step::Kept);
+    assert_eq!(plan(HOLD), Step::NewStandby);
+    let after = planner.tree().expect("made");
+    assert_eq!(after.standby.as_deref(), Some("e02"));
+    assert_eq!(after.places["e03"].backup.as_deref(), Some("e02"));
+    for (edge, place) in &after.places {
+        assert_eq!(place.parent, before.places[edge].parent);
+    }
+}
+
+#[test]
+fn another_planner_goes_on_from_a_kept_tree_and_moves_nothing() {
+    let world = crate::offices::three_sites();
+    let now = Instant::now();
+    let rtts = world.measured(now);
+    let mut planner = Planner::new();
+    planner
+        .plan(&world.inputs(&rtts), now)
+        .expect("all is well");
+    let tree = planner.tree().expect("made").clone();
+    let mut next = Planner::resume(tree.clone());
+    for after in [Duration::ZERO, HOLD, 2 * HOLD] {
+        assert_eq!(next.plan(&world.inputs(&rtts), now + after), Ok(Step::Kept));
+    }
+    assert_eq!(next.tree(), Some(&tree));
+}
+
+#[test]
+fn a_kept_tree_with_a_ring_in_it_is_mended() {
+    let world = crate::offices::three_sites();
+    let now = Instant::now();
+    let rtts = world.measured(now);
+    let mut planner = Planner::new();
+    planner
+        .plan(&world.inputs(&rtts), now)
+        .expect("all is well");
+    let mut tree = planner.tree().expect("made").clone();
+    for (edge, parent) in [("e01", "e02"), ("e02", "e01")] {
+        tree.places.get_mut(edge).expect("it is there").parent = Some(parent.into());
+    }
+    let mut next = Planner::resume(tree);
+    assert_eq!(next.plan(&world.inputs(&rtts), now), Ok(Step::Repaired));
+    world.check_all(next.tree().expect("made"));
+}
