@@ -16,6 +16,7 @@ mod gate;
 mod joined;
 mod link;
 pub mod neighbours;
+pub mod probing;
 mod receiving;
 mod report;
 mod sending;
