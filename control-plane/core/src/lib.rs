@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod ids;
+pub mod people;
 pub mod placement;
 pub mod places;
 pub mod registry;
