@@ -458,7 +458,9 @@ mod tests {
             .into_iter()
             .map(|one| (one.id.clone(), one))
             .collect();
-        known.values_mut().for_each(|one| drop(one.revoke()));
+        for one in known.values_mut() {
+            one.revoke();
+        }
         let rows = [
             "Bob|Kenya|Observer|listener|||KE|||",
             "Ann Otieno|Kenya||chair||ANN@example.org|KE|||",
