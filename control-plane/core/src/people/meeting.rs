@@ -273,11 +273,23 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_what_to_write() {
         let wrong: [(Change, &str); 9] = [
-            (|m| m.title = " ".into(), "write a title"),
-            (|m| m.title = "x".repeat(201), "write a title"),
-            (|m| m.title = "a\nb".into(), "write a title"),
-            (|m| m.closes_at_s = NOW + 5, "swap them"),
-            (|m| (m.opens_at_s, m.closes_at_s) = (0, NOW), "later time"),
+            (
+                |m: &mut MeetingRecord| m.title = " ".into(),
+                "write a title",
+            ),
+            (
+                |m: &mut MeetingRecord| m.title = "x".repeat(201),
+                "write a title",
+            ),
+            (
+                |m: &mut MeetingRecord| m.title = "a\nb".into(),
+                "write a title",
+            ),
+            (|m: &mut MeetingRecord| m.closes_at_s = NOW + 5, "swap them"),
+            (
+                |m: &mut MeetingRecord| (m.opens_at_s, m.closes_at_s) = (0, NOW),
+                "later time",
+            ),
             (
                 &|m| m.languages = vec!["EN".into()],
                 "`EN` is no language tag",
@@ -290,7 +302,10 @@ mod tests {
                 &|m| m.countries = ["XX".parse().unwrap()].into(),
                 "no country XX",
             ),
-            (|m| m.sessions_per_participant = 17, "write 1 to 16"),
+            (
+                |m: &mut MeetingRecord| m.sessions_per_participant = 17,
+                "write 1 to 16",
+            ),
         ];
         for (change, said) in wrong {
             let mut meeting = meeting();
