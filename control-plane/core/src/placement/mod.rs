@@ -22,6 +22,7 @@ use crate::ids::{Office, SessionId};
 use crate::places::{CountryCode, Place};
 use crate::registry::{self, Capacity, Load, State};
 use rank::Ranking;
+use share::Room;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -181,15 +182,41 @@ impl Placer {
         occupancy: &BTreeMap<Office, Occupancy>,
         now: Instant,
     ) -> Result<Placement, NoPlace> {
+        let rooms = self.rooms(sites, occupancy, now);
+        Ranking::new(request, sites, &rooms).place(self.config.candidates)
+    }
+
+    /// Edges for a delegate whom they let in anyway, or while the store is away and nobody has a share: by their own
+    /// reports alone, with no place kept. Such delegates may find an edge full, and go on to the next.
+    ///
+    /// # Errors
+    /// If no edge that may be used has a place.
+    pub fn advise(
+        &self,
+        request: &Request,
+        sites: &[Site],
+        occupancy: &BTreeMap<Office, Occupancy>,
+        now: Instant,
+    ) -> Result<Placement, NoPlace> {
+        let rooms = self.rooms(sites, occupancy, now);
+        let rooms: Vec<Room> = rooms.into_iter().map(Room::whole).collect();
+        Ranking::new(request, sites, &rooms).place(self.config.candidates)
+    }
+
+    fn rooms(
+        &self,
+        sites: &[Site],
+        occupancy: &BTreeMap<Office, Occupancy>,
+        now: Instant,
+    ) -> Vec<Room> {
         let none = Occupancy::default();
-        let rooms = sites.iter().map(|site| {
+        let room = |site: &Site| {
             let occupancy = occupancy.get(&site.office).unwrap_or(&none);
             let reserved = self.ledger.reserved(&site.office);
             self.shares
                 .room(site, self.places(site), occupancy, reserved, now)
-        });
-        let rooms: Vec<share::Room> = rooms.collect();
-        Ranking::new(request, sites, &rooms).place(self.config.candidates)
+        };
+        sites.iter().map(room).collect()
     }
 
     /// The edge has the session, or the delegate has taken another: the kept place is free, or taken for good.

@@ -81,6 +81,15 @@ pub(super) struct Room {
 }
 
 impl Room {
+    /// The same as if there were no other replicas.
+    pub(super) fn whole(self) -> Self {
+        Self {
+            left: self.places.saturating_sub(self.taken),
+            has_share: true,
+            ..self
+        }
+    }
+
     /// How full it is, per thousand.
     pub(super) fn permille(self) -> u32 {
         let full = u64::from(self.taken) * 1_000 / u64::from(self.places.max(1));

@@ -132,6 +132,14 @@ fn a_refusal_says_what_is_missing() {
         Shares::new(Replica::new("x").unwrap(), Duration::ZERO, now),
     );
     assert_eq!(refused(&mut unleased, &sites), Refusal::NoShare);
+    let advised = unleased
+        .advise(&request("x", "FR"), &sites, &none, now)
+        .unwrap();
+    assert_eq!(
+        advised.candidates[0].office.as_str(),
+        "geneva",
+        "who is let in anyway needs no share"
+    );
     for index in 0..15 {
         placer
             .place(&request(&index.to_string(), "FR"), &sites, &none, now)
