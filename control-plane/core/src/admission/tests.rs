@@ -49,7 +49,7 @@ fn the_pace_is_held_within_five_percent() {
 fn those_who_wait_ask_no_more_often_than_the_replica_wants() {
     let mut world = World::new(Config {
         polls_per_second: 300,
-        ..config(10.0, 100.0)
+        ..config(10.0, 1_000.0)
     });
     for _ in 0..5_000 {
         world.come(Lane::General);
@@ -169,6 +169,34 @@ fn the_reserved_lane_is_never_behind_the_general_one_and_does_not_starve_it() {
     assert!(
         late.iter().all(|number| order[number] > last_reserved),
         "who came after them comes in after them"
+    );
+}
+
+#[test]
+fn who_has_waited_longer_in_the_reserved_lane_comes_in_first() {
+    let mut world = World::new(config(5.0, 100.0));
+    world.storm(300, Lane::Reserved);
+    world.storm(300, Lane::General);
+    world.run(Duration::from_secs(30));
+    let first_general = world
+        .turns
+        .iter()
+        .position(|ticket| ticket.lane == Lane::General);
+    assert_eq!((world.turns.len(), first_general), (600, Some(300)));
+}
+
+#[test]
+fn a_turn_that_nobody_takes_is_given_on() {
+    let mut world = World::new(config(0.001, 0.05));
+    world.come(Lane::General);
+    world.come(Lane::General);
+    world.asking.clear();
+    let second = world.come_as(Lane::General);
+    world.run(Duration::from_secs(35));
+    assert_eq!(world.admission.counters().abandoned, 1);
+    assert!(
+        world.turns.iter().any(|ticket| ticket.number == second),
+        "not only when the next is due, at 40 s"
     );
 }
 

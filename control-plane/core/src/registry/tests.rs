@@ -77,6 +77,22 @@ fn a_replica_that_has_just_started_knows_edges_from_the_store_and_waits_for_them
 }
 
 #[test]
+fn edges_known_from_the_store_are_waited_for_even_if_most_come_at_once() {
+    let mut world = World::new(&["geneva", "cairo", "dakar"]);
+    let now = world.now;
+    world.registry = Registry::new(Config::default(), now);
+    for name in ["geneva", "cairo"] {
+        world.registry.register(registration(name, 1), now).unwrap();
+        world
+            .registry
+            .handle_report(&office(name), &run(1), Report::default(), now)
+            .unwrap();
+    }
+    world.registry.restore(registration("dakar", 1), None, now);
+    assert_eq!(world.state("dakar"), State::Suspect, "it may be on its way");
+}
+
+#[test]
 fn a_lapsed_lease_is_registered_fresh() {
     let mut world = World::new(&["geneva"]);
     world.pass(60.0, &[]);
