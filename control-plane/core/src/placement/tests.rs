@@ -27,7 +27,8 @@ fn a_delegate_goes_to_the_nearest_office_with_ways_out_in_other_domains() {
         ("ML", "dakar"),
         ("GA", "yaounde"),
         ("JO", "cairo"),
-        ("UY", "brasilia"),
+        ("UY", "santiago"),
+        ("PY", "brasilia"),
     ] {
         let placed = single(now)
             .place(&request("a", from), &sites, &BTreeMap::new(), now)
@@ -38,11 +39,7 @@ fn a_delegate_goes_to_the_nearest_office_with_ways_out_in_other_domains() {
             .map(|candidate| candidate.office.as_str())
             .collect();
         assert_eq!(names.len(), 3, "{from}");
-        // Uruguay lies between two offices.
-        assert!(
-            names[0] == nearest || from == "UY" && names[1] == nearest,
-            "{from}: {names:?}"
-        );
+        assert_eq!(names[0], nearest, "{from}");
         assert_eq!(placed.reasons.len(), 15);
     }
 }
@@ -330,6 +327,31 @@ proptest! {
         let again = placer.place(&request, &sites, &everybody_at(&sites), now).unwrap();
         prop_assert_eq!(&again.candidates[0].office, &first, "nor does load that others bring");
     }
+}
+
+#[test]
+fn an_edge_that_is_nearly_full_leaves_its_last_places_to_those_who_have_no_other_near() {
+    let (now, mut sites) = offices(500);
+    let santiago = sites
+        .iter_mut()
+        .find(|site| site.office.as_str() == "santiago")
+        .unwrap();
+    santiago.load.clients = 490;
+    let occupancy = everybody_at(&sites);
+    let placed = single(now)
+        .place(&request("a", "UY"), &sites, &occupancy, now)
+        .unwrap();
+    assert_eq!(placed.candidates[0].office.as_str(), "brasilia");
+    assert!(
+        placed.candidates[0]
+            .why
+            .to_string()
+            .ends_with("farther than santiago, which is nearly full")
+    );
+    let placed = single(now)
+        .place(&request("a", "CL"), &sites, &occupancy, now)
+        .unwrap();
+    assert_eq!(placed.candidates[0].office.as_str(), "santiago");
 }
 
 #[test]

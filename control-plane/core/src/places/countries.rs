@@ -1,5 +1,6 @@
 //! Countries, where most of their people connect from, and the region of the Union they are in, from
-//! `data/countries.csv`.
+//! `data/countries.csv`. Its coordinates are the time zone database's, which is in the public domain, or the capital's;
+//! its regions are those of the Union's membership, territories by where they lie.
 
 use super::Point;
 use std::collections::BTreeMap;
