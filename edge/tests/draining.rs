@@ -7,6 +7,7 @@ mod offices;
 mod talk;
 
 use common::*;
+use meridian_edge::Edge;
 use meridian_edge::draining::Target;
 use meridian_edge::entries::Entry;
 use meridian_session::client::{Dialer, Line};
@@ -41,6 +42,14 @@ fn uri(goaway: &Goaway) -> &str {
     str::from_utf8(&goaway.uri).expect("a URI is ASCII")
 }
 
+/// Waits until an edge serves so many: who has just dialled may not be in yet.
+async fn serves(edge: &Edge, sessions: usize) {
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    while edge.report().await.expect("the workers run")["sessions"] != sessions {
+        looks.tick().await;
+    }
+}
+
 async fn by(transport: Transport, edge: SocketAddr) -> Line {
     let scheme = match transport {
         Transport::Quic => "moqt",
@@ -66,6 +75,7 @@ fn each_client_is_told_where_to_go_in_the_scheme_it_came_by_and_is_served_until_
         let _announced = announce(&publisher).await;
         let browser = by(Transport::WebTransport, address).await;
         let behind_a_wall = by(Transport::Qmux, address).await;
+        serves(&edge, 3).await;
         let drain = |seconds| {
             let targets = vec![to("geneva.example.org:443", 1)];
             edge.drain_clients(targets, Duration::from_secs(seconds));
@@ -100,6 +110,7 @@ fn newcomers_are_sent_on_until_the_drain_is_taken_back() {
     run(async {
         let (edge, address) = open_edge().await;
         let first = connect(address, Draft::D18).await;
+        serves(&edge, 1).await;
         edge.drain_clients(vec![to("[::1]:443", 1)], Duration::from_secs(600));
         let newcomer = connect(address, Draft::D22).await;
         let goaway = told(&newcomer).await;
@@ -126,6 +137,7 @@ fn clients_are_shared_out_by_weight() {
         for _ in 0..30 {
             clients.push(connect(address, Draft::D22).await);
         }
+        serves(&edge, 30).await;
         let targets = vec![to("one:1", 1), to("two:2", 1), to("never:3", 0)];
         edge.drain_clients(targets, Duration::from_millis(500));
         let mut places = BTreeSet::new();
@@ -145,6 +157,7 @@ fn without_another_edge_clients_are_let_in_until_the_time_is_over() {
     run(async {
         let (edge, address) = open_edge().await;
         let first = connect(address, Draft::D22).await;
+        serves(&edge, 1).await;
         edge.drain_clients(Vec::new(), Duration::from_millis(1_500));
         let newcomer = connect(address, Draft::D22).await;
         assert_eq!(uri(&told(&first).await), "");
@@ -173,7 +186,7 @@ fn neighbours_notice_nothing() {
         let mut asked = subscribe(&listener, "audio", talk::patient()).await;
         let _upstream = accept_subscribe(&speaker, 7).await;
         let alias = expect_subscribe_ok(&mut asked).await.track_alias;
-        let drain = |edge: &meridian_edge::Edge| {
+        let drain = |edge: &Edge| {
             edge.drain_clients(vec![to("one:1", 1)], Duration::from_millis(300));
         };
         let listen = async {
