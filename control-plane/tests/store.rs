@@ -15,7 +15,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{commit, delete, next, put, put_leased, soon, told, unchanged, value, write};
+use common::{
+    commit, delete,
+    etcd::{Cluster, compact},
+    next, put, put_leased, soon, told, unchanged, value, write,
+};
 use meridian_control_plane::{
     mirror::Mirror,
     store::{
@@ -90,6 +94,38 @@ impl Bed for Embedded {
     }
 }
 
+struct Etcd {
+    cluster: Cluster,
+    store: Arc<dyn Store>,
+}
+
+impl Bed for Etcd {
+    async fn start() -> Self {
+        let cluster = Cluster::start(1).await;
+        let store = Arc::new(cluster.store());
+        Self { cluster, store }
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    async fn second(&self) -> Arc<dyn Store> {
+        Arc::new(self.cluster.store())
+    }
+
+    async fn restart(mut self) -> Self {
+        self.cluster.kill(0);
+        self.cluster.restart(0);
+        self.cluster.ready().await;
+        self
+    }
+
+    async fn forget(&self) {
+        compact(&self.cluster).await;
+    }
+}
+
 /// The tests, each of which is run on every store.
 macro_rules! on_every_store {
     ($($name:ident)*) => {
@@ -97,6 +133,12 @@ macro_rules! on_every_store {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $name() {
                 super::$name(<super::Embedded as super::Bed>::start().await).await;
+            })*
+        }
+        mod etcd {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(<super::Etcd as super::Bed>::start().await).await;
             })*
         }
     };

@@ -5,6 +5,7 @@
 //! that last changed it.
 
 pub mod embedded;
+pub mod etcd;
 pub mod leader;
 mod limits;
 
@@ -120,6 +121,16 @@ pub enum Change {
     Put(Entry),
     /// It is gone.
     Deleted(String),
+}
+
+impl Change {
+    /// The key that changed.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put(entry) => &entry.key,
+            Self::Deleted(key) => key,
+        }
+    }
 }
 
 /// Changes made together, under conditions.

@@ -7,6 +7,8 @@
     reason = "each test file uses its part"
 )]
 
+pub mod etcd;
+
 use std::{future::Future, time::Duration};
 
 use meridian_control_plane::store::{
