@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(unknown) = unknown {
         bail!("there is no check `{unknown}`");
     }
-    setup::ensure(&[Need::Build])?;
+    setup::ensure(&[Need::Build, Need::Protobuf])?;
     let mut failed = Vec::new();
     for (name, check) in CHECKS {
         if !args.names.is_empty() && !args.names.iter().any(|wanted| wanted == name) {

@@ -27,7 +27,14 @@ pub struct Args {
 /// # Errors
 /// If something is missing, a test fails, or no test ran.
 pub fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[Need::Build, Need::Media, Need::Certificates, Need::Browser])?;
+    setup::ensure(&[
+        Need::Build,
+        Need::Protobuf,
+        Need::Etcd,
+        Need::Media,
+        Need::Certificates,
+        Need::Browser,
+    ])?;
     let mut cargo = shell::command("cargo", ["test", "--locked", "--no-fail-fast"]);
     if args.cargo.is_empty() {
         cargo.arg("--workspace");
