@@ -84,6 +84,25 @@ pub async fn dial_until(
     }
 }
 
+/// Dials where a GOAWAY points, and if there is nobody, or it points nowhere, the edge that was asked for.
+///
+/// # Errors
+/// As [`dial_until`].
+pub async fn dial_from(
+    dialer: &Dialer,
+    uri: &[u8],
+    deadline: Instant,
+    mut say: impl FnMut(&DialError),
+) -> Result<Dialed, DialError> {
+    if let Some(other) = dialer.toward(uri) {
+        match other.dial().await {
+            Ok(dialed) => return Ok(dialed),
+            Err(error) => say(&error),
+        }
+    }
+    dial_until(dialer, deadline, say).await
+}
+
 /// Ends when the user, or whoever started the program, asks it to stop: SIGINT or SIGTERM.
 pub async fn stopped() {
     let mut terminate = match signal(SignalKind::terminate()) {

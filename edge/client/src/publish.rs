@@ -6,13 +6,14 @@ use crate::dial::dialer;
 use crate::digest::Digest;
 use crate::exit::{ExitCode, Failure};
 use crate::group_clock::{CaptureClock, GroupClock};
-use crate::link::{Outages, dial_until, stopped};
+use crate::link::{Outages, dial_from, stopped};
 use crate::loc::{self, Packager, priority};
 use crate::media::{Kind, MediaError, Program, Scheduled, Selection};
 use crate::meter::Meter;
 use crate::report::{Report, Reporter, TrackReport, milliseconds, say};
 use crate::wall;
 use anyhow::Context;
+use bytes::Bytes;
 use meridian_session::client::{
     Announced, DialError, Dialer, Ended, Line, Object, Offer, Outlet, announce,
 };
@@ -51,6 +52,8 @@ struct Broadcast {
     namespace: Namespace,
     outlet: Outlet,
     line: Option<Line>,
+    /// The session that is being left: everything is published on both until the tree asks at the new one.
+    former: Option<(Outlet, Line, Instant)>,
     wait: Duration,
     tracks: Vec<Media>,
     catalog_groups: GroupClock,
@@ -108,6 +111,7 @@ impl Broadcast {
             outlet: Outlet::new(namespace.clone(), offers),
             namespace,
             line: None,
+            former: None,
             wait: args.run.wait,
             tracks,
             catalog_groups: GroupClock::video(),
@@ -133,16 +137,16 @@ impl Broadcast {
 
     /// The first session: the file starts when it is there.
     async fn connect(&mut self, dialer: &Dialer) -> Result<(), Failure> {
-        let reached = self.reach(dialer).await?;
+        let reached = self.reach(dialer, Bytes::new()).await?;
         self.report.connect_ms = milliseconds(reached.took);
         self.reached(reached);
         Ok(())
     }
 
-    fn reach(&self, dialer: &Dialer) -> Reaching {
+    fn reach(&self, dialer: &Dialer, uri: Bytes) -> Reaching {
         let (dialer, namespace) = (dialer.clone(), self.namespace.clone());
         let deadline = Instant::now() + self.wait;
-        Box::pin(reach(dialer, namespace, deadline))
+        Box::pin(reach(dialer, uri, namespace, deadline))
     }
 
     fn reached(&mut self, reached: Reached) {
@@ -150,8 +154,19 @@ impl Broadcast {
         self.report.draft = connection.draft().protocol();
         self.report.transport = connection.transport().name();
         self.outages.up(Instant::now());
-        self.outlet.attach(reached.announced);
-        self.line = Some(reached.line);
+        self.leave_former();
+        let mut outlet = self.outlet.twin();
+        outlet.attach(reached.announced);
+        let before = std::mem::replace(&mut self.outlet, outlet);
+        let line = self.line.replace(reached.line);
+        let until = Instant::now() + BOTH_FOR;
+        self.former = line.map(|line| (before, line, until));
+    }
+
+    fn leave_former(&mut self) {
+        if let Some((_, line, _)) = self.former.take() {
+            tokio::spawn(line.hang_up());
+        }
     }
 
     async fn run(
@@ -198,17 +213,22 @@ impl Broadcast {
                 }
                 ended = self.outlet.serve() => {
                     say(&format!("{}; connecting again", describe(&ended)));
-                    if !matches!(ended, Ended::Goaway) {
-                        self.lose();
-                        listening = None;
-                    }
-                    reaching.get_or_insert_with(|| self.reach(dialer));
+                    let uri = match ended {
+                        Ended::Goaway(goaway) => goaway.uri,
+                        _ => {
+                            self.lose();
+                            listening = None;
+                            Bytes::new()
+                        }
+                    };
+                    reaching.get_or_insert_with(|| self.reach(dialer, uri));
                 }
+                () = leaving(&mut self.former) => self.leave_former(),
                 () = async { listening.as_mut().expect("checked").await }, if listening.is_some() => {
                     say("nothing was heard of the edge for half a second; connecting again");
                     self.lose();
                     listening = None;
-                    reaching.get_or_insert_with(|| self.reach(dialer));
+                    reaching.get_or_insert_with(|| self.reach(dialer, Bytes::new()));
                 }
                 _ = seconds.tick() => self.tick(),
             }
@@ -249,6 +269,9 @@ impl Broadcast {
             .packager
             .package(frame, capture.capture_us(frame.pts_us));
         let sent = self.outlet.publish(index + 1, &object);
+        if let Some((former, ..)) = &mut self.former {
+            former.publish(index + 1, &object);
+        }
         let late_us = i64::try_from(late.as_micros()).unwrap_or(i64::MAX);
         track.meter.object(now, object.payload.len(), Some(late_us));
         if sent.dropped > 0 || !self.outlet.is_attached() {
@@ -271,6 +294,9 @@ impl Broadcast {
             payload: catalog.to_json(),
         };
         self.outlet.publish(CATALOG, &object);
+        if let Some((former, ..)) = &mut self.former {
+            former.publish(CATALOG, &object);
+        }
     }
 
     fn tick(&mut self) {
@@ -305,6 +331,7 @@ impl Broadcast {
         let now = Instant::now();
         self.report.kind = "summary";
         self.fill_in(now, |meter| meter.overall());
+        self.leave_former();
         self.outlet.finish().await;
         if let Some(line) = self.line {
             line.hang_up().await;
@@ -364,13 +391,14 @@ fn read_ahead(mut program: Program) -> mpsc::Receiver<Result<Scheduled, MediaErr
 
 async fn reach(
     dialer: Dialer,
+    mut uri: Bytes,
     namespace: Namespace,
     deadline: Instant,
 ) -> Result<Reached, Failure> {
     loop {
         let start = Instant::now();
         let told = |error: &DialError| say(&format!("{error}; trying again"));
-        let dialed = dial_until(&dialer, deadline, told).await;
+        let dialed = dial_from(&dialer, &uri, deadline, told).await;
         let line = dialed?.line;
         match announce(line.session.clone(), namespace.clone()).await {
             Ok(announced) => {
@@ -380,6 +408,11 @@ async fn reach(
                     line,
                     took,
                 });
+            }
+            // Where the edge has pointed is no place for this: back to the one that was asked for.
+            Err(error) if !uri.is_empty() => {
+                say(&format!("{error}; going back"));
+                uri = Bytes::new();
             }
             Err(error) if error.is_refusal() => {
                 return Err(Failure::new(ExitCode::Refused, error));
@@ -395,10 +428,21 @@ async fn reach(
     }
 }
 
+/// Answers what is still asked at the session that is being left, until it may be left.
+async fn leaving(former: &mut Option<(Outlet, Line, Instant)>) {
+    let Some((outlet, _, until)) = former else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = outlet.serve() => {}
+        () = sleep_until((*until).into()) => {}
+    }
+}
+
 fn describe(ended: &Ended) -> String {
     match ended {
         Ended::Session(error) => format!("the session ended ({error})"),
-        Ended::Goaway => "the edge asks to go elsewhere".to_owned(),
+        Ended::Goaway(_) => "the edge asks to go elsewhere".to_owned(),
         Ended::Withdrawn => "the edge took the announcement back".to_owned(),
     }
 }
@@ -413,5 +457,8 @@ const AHEAD: usize = 256;
 const TOO_LATE: Duration = Duration::from_secs(2);
 /// Between announcements that are not taken.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long everything is published at the old edge as well as at the new one: longer than it takes the others to hear of
+/// the new one and ask there, wherever they are.
+const BOTH_FOR: Duration = Duration::from_secs(3);
 /// Longer than any broadcast.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);

@@ -6,9 +6,10 @@ mod viewing;
 use crate::cli::WatchArgs;
 use crate::dial::dialer;
 use crate::exit::{ExitCode, Failure};
-use crate::link::{Outages, dial_until, stopped};
+use crate::link::{Outages, dial_from, stopped};
 use crate::report::{Report, Reporter, milliseconds, say};
 use anyhow::anyhow;
+use bytes::Bytes;
 use meridian_session::client::{DialError, Dialed, Dialer, Event, Inlet, Line};
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub async fn run(args: WatchArgs) -> Result<(), Failure> {
     let dialer = dialer(&args.target)?;
     let mut watch = Watch::new(&args)?;
     let outcome = watch.run(&dialer, args.run.length).await;
+    watch.leave_former();
     if let Some(line) = watch.line.take() {
         line.hang_up().await;
     }
@@ -33,6 +35,10 @@ struct Watch {
     viewing: Viewing,
     inlet: Option<Inlet>,
     line: Option<Line>,
+    /// What comes over the session that is being left, until it comes over the other.
+    former: Option<Former>,
+    /// Tracks that have come over the newest session, a bit each.
+    heard: u64,
     wait: Duration,
     reporter: Reporter,
     began: Instant,
@@ -50,6 +56,8 @@ impl Watch {
             viewing: Viewing::new(args, now)?,
             inlet: None,
             line: None,
+            former: None,
+            heard: 0,
             wait: args.run.wait,
             reporter: Reporter::new(args.run.json, now),
             began: now,
@@ -62,7 +70,7 @@ impl Watch {
     }
 
     async fn run(&mut self, dialer: &Dialer, length: Option<Duration>) -> Result<(), Failure> {
-        let mut dialing: Option<Dialing> = Some(self.dial(dialer));
+        let mut dialing: Option<Dialing> = Some(self.dial(dialer, Bytes::new()));
         let mut listening: Option<Listening> = None;
         let mut end = length.map(|length| self.began + length);
         let mut stopping = pin!(stopped());
@@ -74,6 +82,13 @@ impl Watch {
                 return Ok(());
             }
             self.check_patience()?;
+            if self
+                .former
+                .as_ref()
+                .is_some_and(|former| Instant::now() >= former.until)
+            {
+                self.leave_former();
+            }
             // The time asked for counts from the first object on.
             end = end.max(length.and_then(|length| Some(self.viewing.first_at()? + length)));
             let wake = self.viewing.wake_at().min(Instant::now() + LOOK_EVERY);
@@ -86,26 +101,31 @@ impl Watch {
                     listening = Some(Box::pin(dialed.line.clone().silence()));
                     self.connected(dialed);
                 }
-                event = next(&mut self.inlet) => match event {
+                event = next(self.inlet.as_mut()) => match event {
                     Event::Ended(error) => {
                         say(&format!("the session ended ({error}); connecting again"));
                         listening = None;
                         self.lose();
-                        dialing.get_or_insert_with(|| self.dial(dialer));
+                        dialing.get_or_insert_with(|| self.dial(dialer, Bytes::new()));
                     }
-                    Event::Goaway => {
+                    Event::Goaway(goaway) => {
                         if dialing.is_none() {
-                            say("the edge asks to go elsewhere; connecting again");
-                            dialing = Some(self.dial(dialer));
+                            say("the edge asks to go elsewhere; connecting there");
+                            dialing = Some(self.dial(dialer, goaway.uri));
                         }
                     }
-                    event => self.viewing.take(event)?,
+                    event => self.take(event)?,
+                },
+                event = next(self.former.as_mut().map(|former| &mut former.inlet)) => match event {
+                    event @ Event::Arrival { .. } => self.viewing.take(event)?,
+                    Event::Ended(_) => self.leave_former(),
+                    _ => {}
                 },
                 () = async { listening.as_mut().expect("checked").await }, if listening.is_some() => {
                     say("nothing was heard of the edge for half a second; connecting again");
                     listening = None;
                     self.lose();
-                    dialing.get_or_insert_with(|| self.dial(dialer));
+                    dialing.get_or_insert_with(|| self.dial(dialer, Bytes::new()));
                 }
                 _ = seconds.tick() => self.tick(),
                 () = sleep_until(wake.into()) => {
@@ -117,12 +137,13 @@ impl Watch {
         }
     }
 
-    fn dial(&self, dialer: &Dialer) -> Dialing {
+    /// Dials where the edge has pointed, or else the edge that was asked for.
+    fn dial(&self, dialer: &Dialer, uri: Bytes) -> Dialing {
         let dialer = dialer.clone();
         let deadline = Instant::now() + self.wait;
         Box::pin(async move {
             let told = |error: &DialError| say(&format!("{error}; trying again"));
-            dial_until(&dialer, deadline, told).await
+            dial_from(&dialer, &uri, deadline, told).await
         })
     }
 
@@ -136,8 +157,35 @@ impl Watch {
         self.report.transport = connection.transport().name();
         self.outages.up(now);
         self.viewing.connected(connection.draft(), now);
-        self.inlet = Some(Inlet::new(dialed.line.session.clone()));
-        self.line = Some(dialed.line);
+        self.leave_former();
+        let inlet = self.inlet.replace(Inlet::new(dialed.line.session.clone()));
+        let line = self.line.replace(dialed.line);
+        // Make before break: it is heard until the new one brings the same.
+        self.former = inlet.zip(line).map(|(inlet, line)| Former {
+            inlet,
+            line,
+            until: now + BOTH_AT_MOST,
+        });
+        self.heard = 0;
+    }
+
+    /// Takes what comes over the newest session.
+    fn take(&mut self, event: Event) -> Result<(), Failure> {
+        if let (Some(_), Event::Arrival { track, .. }) = (&self.former, &event) {
+            self.heard |= 1 << track.min(&63);
+        }
+        self.viewing.take(event)?;
+        if self.former.is_some() && self.viewing.is_all_media(self.heard) {
+            self.leave_former();
+        }
+        Ok(())
+    }
+
+    /// Lets go of a session that is not needed any more.
+    fn leave_former(&mut self) {
+        if let Some(former) = self.former.take() {
+            tokio::spawn(former.line.hang_up());
+        }
     }
 
     fn lose(&mut self) {
@@ -186,10 +234,19 @@ impl Watch {
     }
 }
 
+/// A session that is being left.
+struct Former {
+    inlet: Inlet,
+    line: Line,
+    until: Instant,
+}
+
+/// How long two sessions are kept at most: what has not come over the new one by then is not waited for.
+const BOTH_AT_MOST: Duration = Duration::from_secs(10);
 /// The longest between two looks at what is over or due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-async fn next(inlet: &mut Option<Inlet>) -> Event {
+async fn next(inlet: Option<&mut Inlet>) -> Event {
     match inlet {
         Some(inlet) => inlet.next().await,
         None => std::future::pending().await,

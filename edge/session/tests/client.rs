@@ -346,10 +346,10 @@ async fn a_refused_namespace_is_told_with_its_reason() {
 async fn a_goaway_is_told_to_both_sides() {
     let mut talk = talk(Over::Quic, Draft::D22).await;
     talk.watcher.send_goaway(Goaway::default()).unwrap();
-    assert!(matches!(soon(talk.outlet.serve()).await, Ended::Goaway));
+    assert!(matches!(soon(talk.outlet.serve()).await, Ended::Goaway(_)));
     talk.publisher.send_goaway(Goaway::default()).unwrap();
     let event = talk.inlet.as_mut().unwrap().next();
-    assert!(matches!(soon(event).await, Event::Goaway));
+    assert!(matches!(soon(event).await, Event::Goaway(_)));
 }
 
 #[tokio::test]
@@ -367,7 +367,7 @@ async fn objects_that_overtake_their_answer_are_not_lost_nor_is_a_goaway_told_tw
     let sound = object(7, 0, 160);
     send_datagram(&edge, 9, &sound);
     edge.send_goaway(Goaway::default()).unwrap();
-    assert!(matches!(soon(inlet.next()).await, Event::Goaway));
+    assert!(matches!(soon(inlet.next()).await, Event::Goaway(_)));
     let ok = Message::SubscribeOk(SubscribeOk {
         track_alias: 9,
         params: Parameters::default(),

@@ -97,6 +97,14 @@ impl Viewing {
         }
     }
 
+    /// Whether every media track that goes on is among these, a bit each.
+    pub(super) fn is_all_media(&self, heard: u64) -> bool {
+        let media = self.tracks.iter().enumerate();
+        media
+            .filter(|(_, track)| track.media.is_some() && track.state != State::Ended)
+            .all(|(index, _)| heard >> index.min(63) & 1 == 1)
+    }
+
     /// Asks for the tracks that are due.
     pub(super) async fn subscribe_due(&mut self, inlet: Option<&mut Inlet>) {
         let Some(inlet) = inlet else {
@@ -171,7 +179,7 @@ impl Viewing {
                 Ok(())
             }
             Event::Arrival { track, arrival } => self.arrived(track, arrival),
-            Event::Goaway | Event::Ended(_) => Ok(()),
+            Event::Goaway(_) | Event::Ended(_) => Ok(()),
         }
     }
 

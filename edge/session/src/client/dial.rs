@@ -36,6 +36,25 @@ pub struct Dialer {
     pub patience: Duration,
 }
 
+impl Dialer {
+    /// The same towards where a GOAWAY points (draft-22 §9.2); `None` if it points nowhere, or to what is no edge.
+    pub fn toward(&self, uri: &[u8]) -> Option<Dialer> {
+        let url = Url::parse(str::from_utf8(uri).ok()?).ok()?;
+        let transport = match url.scheme() {
+            "moqt" => Transport::Quic,
+            "https" => Transport::WebTransport,
+            "wss" => Transport::Qmux,
+            _ => return None,
+        };
+        url.host()?;
+        Some(Dialer {
+            url,
+            transport,
+            ..self.clone()
+        })
+    }
+}
+
 /// An established session and how long it took.
 #[derive(Debug)]
 pub struct Dialed {

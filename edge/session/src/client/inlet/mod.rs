@@ -5,11 +5,11 @@ mod reader;
 pub use reader::Arrival;
 
 use crate::session::{RequestEvent, RequestSender, SendError, Session, SessionError};
-use meridian_wire::control::{RequestError, Subscribe, SubscribeOk};
+use meridian_wire::control::{Goaway, RequestError, Subscribe, SubscribeOk};
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::{FullTrackName, Message, Parameters, ResetCode};
 use std::collections::{HashMap, VecDeque};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Subscriptions on one session. Dropped, they are cancelled.
@@ -61,8 +61,8 @@ pub enum Event {
         /// What arrived.
         arrival: Arrival,
     },
-    /// The edge asks to go elsewhere.
-    Goaway,
+    /// The edge asks to go elsewhere, and perhaps says where.
+    Goaway(Goaway),
     /// The session is over.
     Ended(SessionError),
 }
@@ -158,9 +158,9 @@ impl Inlet {
                         return Event::Ended(error);
                     }
                 }
-                Ok(_) = goaway.wait_for(Option::is_some), if !self.leaving => {
+                goaway = said(&mut goaway), if !self.leaving => {
                     self.leaving = true;
-                    return Event::Goaway;
+                    return Event::Goaway(goaway);
                 }
             }
         }
@@ -204,6 +204,14 @@ impl Inlet {
                 Some(Event::Done { track, code: None })
             }
         }
+    }
+}
+
+/// Waits for the edge's goodbye; for ever if the session ends without one.
+pub(super) async fn said(goaway: &mut watch::Receiver<Option<Goaway>>) -> Goaway {
+    match goaway.wait_for(Option::is_some).await {
+        Ok(said) => said.clone().unwrap_or_default(),
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -6,7 +6,7 @@ use meridian_wire::Location;
 use std::collections::VecDeque;
 
 /// Whole groups, at most [`MAX_GROUPS`] and [`MAX_BYTES`]; the oldest go first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     /// In the order of groups and objects.
     objects: VecDeque<Object>,

@@ -9,8 +9,9 @@ mod stream;
 mod track;
 
 use super::Object;
+use super::inlet::said;
 use crate::session::{RequestEvent, RequestStream, SendError, Session, SessionError};
-use meridian_wire::control::NamespaceRequest;
+use meridian_wire::control::{Goaway, NamespaceRequest};
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::property::Properties;
 use meridian_wire::{Message, Namespace, Parameters, RequestErrorCode};
@@ -116,8 +117,8 @@ impl AnnounceError {
 pub enum Ended {
     /// The session is over.
     Session(SessionError),
-    /// The edge asks to go elsewhere.
-    Goaway,
+    /// The edge asks to go elsewhere, and perhaps says where. Its session goes on for a while.
+    Goaway(Goaway),
     /// The edge takes the announcement back.
     Withdrawn,
 }
@@ -181,6 +182,15 @@ impl Outlet {
         });
     }
 
+    /// The same tracks without a session: for another one beside this, on which the same objects are to be published.
+    pub fn twin(&self) -> Outlet {
+        Outlet {
+            namespace: self.namespace.clone(),
+            tracks: self.tracks.iter().map(Track::twin).collect(),
+            link: None,
+        }
+    }
+
     /// Whether there is a session.
     pub fn is_attached(&self) -> bool {
         self.link.is_some()
@@ -224,9 +234,9 @@ impl Outlet {
                     Ok(RequestEvent::Message(_)) => {}
                     Ok(_) => return Ended::Withdrawn,
                 },
-                Ok(_) = goaway.wait_for(Option::is_some), if !link.leaving => {
+                goaway = said(&mut goaway), if !link.leaving => {
                     link.leaving = true;
-                    return Ended::Goaway;
+                    return Ended::Goaway(goaway);
                 }
             }
         }

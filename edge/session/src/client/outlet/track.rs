@@ -49,6 +49,17 @@ impl Track {
         }
     }
 
+    /// The same track, as nobody has asked for it yet.
+    pub(super) fn twin(&self) -> Track {
+        Track {
+            alias: self.alias,
+            offer: self.offer.clone(),
+            largest: self.largest,
+            subscriptions: Vec::new(),
+            kept: self.kept.clone(),
+        }
+    }
+
     /// Sends an object to its takers and keeps it for those who join during its group.
     pub(super) fn publish(&mut self, object: &Object, way: Option<Way<'_>>) -> Sent {
         self.kept.push(object.clone());
