@@ -16,6 +16,7 @@ mod gate;
 mod joined;
 mod link;
 pub mod neighbours;
+mod performing;
 pub mod probing;
 mod receiving;
 mod report;
