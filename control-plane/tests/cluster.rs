@@ -14,14 +14,18 @@ use std::{
 };
 
 use common::{
-    commit,
+    commit, delete,
     etcd::{Cluster, Options, POLL, compact},
-    next, put, put_leased, soon, told, unchanged, value, write,
+    insist, next, put, put_leased, soon, told, unchanged, value, write,
 };
 use etcd_client::{Permission, PermissionType};
-use meridian_control_plane::store::{
-    Committed, Event, Guard, Store, StoreError,
-    etcd::{EtcdConfig, EtcdStore, Identity, LIMIT, PREFIX, Tls, User},
+use meridian_control_plane::{
+    mirror::Mirror,
+    store::{
+        Committed, Event, Guard, Store, StoreError,
+        etcd::{EtcdConfig, EtcdStore, Identity, LIMIT, PREFIX, Tls, User},
+        leader::campaign,
+    },
 };
 use tokio::task::JoinHandle;
 
@@ -58,6 +62,53 @@ async fn writes_resume_when_the_leader_is_frozen() {
     cluster.freeze(leader, false);
     writers.more(50).await;
     watching.check(writers.stop().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_leaves_a_member_that_no_longer_answers() {
+    let cluster = Cluster::start(3).await;
+    let (store, other) = (cluster.store(), cluster.store());
+    let start = store.list("").await.unwrap().revision;
+    let mut watch = store.watch("k", start).await.unwrap();
+    // Whichever it follows, it is among these.
+    for member in 0..3 {
+        cluster.freeze(member, true);
+        let frozen = Instant::now();
+        let value = member.to_string();
+        let at = insist(&other, [put("k", &value)]).await;
+        while told(&next(&mut watch).await).0 != at {}
+        println!("told {:?} after a member was frozen", frozen.elapsed());
+        cluster.freeze(member, false);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_outlives_the_loss_of_a_member() {
+    let mut cluster = Cluster::start(3).await;
+    let store = cluster.store();
+    let ttl = Duration::from_secs(6);
+    let replica = campaign(Arc::new(cluster.store()), "work", "one", ttl);
+    let rival = campaign(Arc::new(cluster.store()), "work", "two", ttl);
+    let term = soon(async {
+        loop {
+            if let Some(term) = replica.term().or(rival.term()) {
+                return term;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    });
+    let term = term.await;
+    cluster.kill(cluster.leader().await.unwrap());
+    // Another lease of the same length tells that it had to be renewed meanwhile.
+    cluster.ready().await;
+    let lease = soon(store.grant(ttl)).await.unwrap();
+    let at = insist(&store, [put_leased("time", "1", lease)]).await;
+    let mut watch = store.watch("time", at).await.unwrap();
+    assert_eq!(told(&next(&mut watch).await).1, ["-time"]);
+    let leads = replica.term().or(rival.term()).unwrap();
+    assert_eq!(leads.revision(), term.revision());
+    let made = commit(&store, [term.guard()], [put("decision", "1")]).await;
+    assert!(matches!(made.unwrap(), Committed::At(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,6 +161,9 @@ async fn without_a_quorum_calls_end_in_time_and_resume_when_it_is_back() {
     let store = cluster.store();
     let at = write(&store, [put("a", "1")]).await;
     let mut watch = store.watch("a", at).await.unwrap();
+    let mirror = Mirror::start(Arc::new(store.clone()), "a");
+    soon(mirror.synced()).await;
+    assert_eq!(mirror.stale_since(), None);
     cluster.kill(0);
     cluster.kill(1);
     let asked = Instant::now();
@@ -128,16 +182,25 @@ async fn without_a_quorum_calls_end_in_time_and_resume_when_it_is_back() {
     }
     let event = soon(watch.next()).await.unwrap();
     assert!(matches!(event, Event::Interrupted(_)), "{event:?}");
+    let stale = async |wanted: bool| {
+        while mirror.stale_since().is_some() != wanted {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    soon(stale(true)).await;
+    assert_eq!(mirror.get("a").unwrap().value, b"1");
     cluster.restart(0);
     cluster.ready().await;
+    soon(stale(false)).await;
     // The first may have been made after all: its guard decides.
-    let second = commit(&store, [unchanged("a", at)], [put("a", "3")])
-        .await
-        .unwrap();
-    let expected = match second {
-        Committed::At(_) => "a=3",
-        Committed::Conflict => "a=2",
+    let again = async {
+        while let Err(error) = commit(&store, [unchanged("a", at)], [put("a", "3")]).await {
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+        }
     };
+    soon(again).await;
+    let expected = format!("a={}", value(&store, "a").await.unwrap());
+    assert_ne!(expected, "a=1");
     assert_eq!(soon(watch.next()).await.unwrap(), Event::Resumed);
     assert_eq!(told(&next(&mut watch).await).1, [expected]);
 }
@@ -157,8 +220,8 @@ async fn a_watcher_that_was_away_during_a_compaction_is_told_how_things_stand() 
         soon(watch.next()).await.unwrap(),
         Event::Interrupted(_)
     ));
-    write(&store, [put("k/new", "1")]).await;
-    write(&store, [common::delete("k/old")]).await;
+    insist(&store, [put("k/new", "1")]).await;
+    insist(&store, [delete("k/old")]).await;
     compact(&cluster).await;
     cluster.restart(2);
     let Event::Reset(listing) = next(&mut watch).await else {

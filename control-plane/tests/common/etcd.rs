@@ -351,6 +351,7 @@ fn spawn(command: Command) -> Child {
 
 /// Makes etcd forget the history up to now.
 pub async fn compact(cluster: &Cluster) {
+    cluster.ready().await;
     let now = cluster.store().list("").await.unwrap().revision;
     let leader = cluster.leader().await.unwrap();
     let mut client = cluster.client(leader, None).await.unwrap();

@@ -60,6 +60,20 @@ pub async fn write<const N: usize>(store: &dyn Store, writes: [Write; N]) -> u64
     }
 }
 
+/// Makes changes, again and again while the store cannot tell whether it has: only for what may be done twice.
+pub async fn insist<const N: usize>(store: &dyn Store, writes: [Write; N]) -> u64 {
+    let made = async {
+        loop {
+            match commit(store, [], writes.clone()).await {
+                Ok(Committed::At(revision)) => return revision,
+                Err(StoreError::Unavailable(_)) => {}
+                answer => panic!("{answer:?}"),
+            }
+        }
+    };
+    soon(made).await
+}
+
 pub async fn commit<const G: usize, const N: usize>(
     store: &dyn Store,
     guards: [Guard; G],

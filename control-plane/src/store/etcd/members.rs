@@ -141,7 +141,7 @@ impl Members {
         let connection = self.connect(soon).await?;
         let until = match repeat {
             Repeat::Freely => soon,
-            Repeat::IfNotDone => deadline,
+            Repeat::IfNotDone => deadline.min(Instant::now() + ANSWER),
         };
         let asked = call(connection.clone());
         let verdict = match time::timeout_at(until, asked).await {
@@ -214,6 +214,9 @@ impl Members {
     }
 }
 
+/// How long a member may take for what cannot be asked for again. What was passed to a leader that died is never
+/// answered, so to wait longer only keeps the caller from reading again.
+const ANSWER: Duration = Duration::from_millis(2500);
 /// Between rounds in which no member could do it.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The longest message, in bytes: a page of the largest values, or a thousand revisions of a watch that is far behind.

@@ -51,7 +51,9 @@ pub(super) fn judge(error: &Error) -> Verdict {
         // Before anything is sent.
         Error::InvalidArgs(_) | Error::InvalidUri(_) => refused(StoreError::Invalid(chain(error))),
         Error::TransportError(_) => Verdict::NotDone(unavailable(chain(error))),
-        Error::LeaseKeepAliveError(_) => refused(StoreError::LeaseLapsed),
+        Error::LeaseKeepAliveError(text) if text.contains("lease not found") => {
+            refused(StoreError::LeaseLapsed)
+        }
         other => Verdict::Unknown(unavailable(chain(other))),
     }
 }
