@@ -1,4 +1,4 @@
-//! What the tests of stores share.
+//! What the tests share.
 
 #![allow(
     dead_code,
@@ -8,6 +8,7 @@
 )]
 
 pub mod etcd;
+pub mod stage;
 
 use std::{future::Future, time::Duration};
 

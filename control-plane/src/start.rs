@@ -1,0 +1,215 @@
+//! Start-up, in order: read the configuration, open the store, read the state, listen, run, drain.
+
+use crate::cli::{Cli, Command};
+use crate::config::{Config, ConfigError};
+use crate::desk::Desk;
+use crate::geography::Geography;
+use crate::leader;
+use crate::listener;
+use crate::membership;
+use crate::mirror::Mirror;
+use crate::offices::Offices;
+use crate::plane::{Clock, Plane};
+use crate::services;
+use crate::snapshot;
+use crate::store::Store;
+use crate::store::embedded::{EmbeddedStore, History};
+use crate::store::etcd::EtcdStore;
+use crate::tokens::Access;
+use anyhow::Context;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// The exit code of a wrong configuration (EX_USAGE).
+pub const EXIT_CONFIG: u8 = 64;
+/// How long a start waits for the store, and says every now and then that it does.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs a replica until it is told to stop. Everything that can be wrong is found before a port is bound.
+pub fn run(cli: Cli) -> ExitCode {
+    // A second installation finds the first, which is the same.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let config = match Config::load(&cli.config) {
+        Ok(config) => config,
+        Err(error) => return wrong(&error),
+    };
+    if cli.check_config {
+        say(config.describe());
+        return ExitCode::SUCCESS;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = runtime
+        .context("no runtime")
+        .and_then(|runtime| runtime.block_on(act(config, cli.command)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("meridian-control-plane: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wrong(error: &ConfigError) -> ExitCode {
+    eprintln!("meridian-control-plane: {error}");
+    ExitCode::from(EXIT_CONFIG)
+}
+
+async fn act(config: Config, command: Option<Command>) -> anyhow::Result<()> {
+    match command {
+        None => serve(config).await,
+        Some(Command::Access {
+            subject,
+            operator,
+            offices,
+            hours,
+        }) => {
+            let plane = plane(config, Clock::default()).await?;
+            let access = Access {
+                generation: plane.generation(&subject),
+                sub: subject,
+                operator,
+                offices,
+                exp: plane.now_s() + hours * 3_600,
+            };
+            say(plane.rings().access.sign(&access)?);
+            Ok(())
+        }
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let plane = plane(config, Clock::default()).await?;
+    let running = Replica::start(plane).await?;
+    say(format!(
+        "meridian-control-plane: listening on {}",
+        running.address()
+    ));
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    tracing::info!("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+/// Opens the store, makes keys if there are none, and reads the state.
+///
+/// # Errors
+/// The store cannot be used, or a file the configuration names is not what it should be.
+pub async fn plane(config: Config, clock: Clock) -> anyhow::Result<Arc<Plane>> {
+    let offices = Offices::load(config.geography.offices.as_deref())?;
+    let geography = Geography::load(config.geography.maxmind.as_deref())?;
+    let store = open(&config).await?;
+    while let Err(error) = leader::prepare(&*store).await {
+        tracing::warn!(%error, "waiting for the state store");
+        tokio::time::sleep(COMPLAIN_EVERY).await;
+    }
+    if config.store.embedded.is_some() {
+        membership::forget_others(&*store).await?;
+    }
+    let mirror = Mirror::start(store.clone(), "");
+    mirror.synced().await;
+    let replica = config.replica(rand::random());
+    let desk = Desk::new(&config, &replica, offices);
+    let plane = Plane::new(config, replica, store, mirror, desk, geography, clock)?;
+    Ok(Arc::new(plane))
+}
+
+async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    if let Some(file) = &config.store.embedded {
+        return Ok(Arc::new(
+            EmbeddedStore::open(file, History::default()).await?,
+        ));
+    }
+    let etcd = config.store.etcd.as_ref();
+    let etcd = etcd.context("the configuration names a store")?;
+    Ok(Arc::new(EtcdStore::new(etcd.settings()?)?))
+}
+
+/// A replica that runs.
+pub struct Replica {
+    plane: Arc<Plane>,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Replica {
+    /// Listens, and begins to do what a replica does.
+    ///
+    /// # Errors
+    /// The port is taken, or a certificate cannot be used.
+    pub async fn start(plane: Arc<Plane>) -> anyhow::Result<Replica> {
+        let config = &plane.config;
+        let tls = listener::tls(&config.tls, &config.edges.ca)?;
+        let bound = TcpListener::bind(config.listen).await;
+        let bound = bound.with_context(|| {
+            format!(
+                "TCP {} cannot be bound; is another replica running?",
+                config.listen
+            )
+        })?;
+        let address = bound.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let app = services::routes(plane.clone(), stopped.clone()).await;
+        tasks.spawn(listener::serve(bound, tls, app, stopped.clone()));
+        tasks.spawn(until(stopped.clone(), snapshot::keep(plane.clone())));
+        tasks.spawn(until(
+            stopped.clone(),
+            services::edge::keep_watch(plane.clone()),
+        ));
+        tasks.spawn(until(stopped.clone(), membership::keep(plane.clone())));
+        tasks.spawn(leader::run(plane.clone(), stopped));
+        Ok(Replica {
+            plane,
+            address,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it knows and decides with.
+    pub fn plane(&self) -> &Arc<Plane> {
+        &self.plane
+    }
+
+    /// Lets calls in progress end, hands leadership over, and waits until all is done.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+        membership::leave(&self.plane).await;
+    }
+}
+
+/// Lets a task run until it is to stop.
+async fn until(mut stop: watch::Receiver<bool>, task: impl Future<Output = ()>) {
+    tokio::select! {
+        () = task => {}
+        // Whoever could stop it is gone: so it stops.
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+fn say(line: impl Display) {
+    // Nobody may be listening any more; that is no reason to stop.
+    let _ = writeln!(io::stdout(), "{line}");
+}

@@ -1,0 +1,102 @@
+//! Delegates come in by invitation, and nobody else does.
+
+mod common;
+
+use common::stage::{Stage, refused, until};
+use meridian_proto::v1::join_response::Outcome;
+use meridian_proto::v1::*;
+use tonic::Code;
+
+fn admitted(response: JoinResponse) -> Admission {
+    match response.outcome {
+        Some(Outcome::Admitted(admission)) => admission,
+        other => panic!("not admitted: {other:?}"),
+    }
+}
+
+fn by(invitation: &str) -> JoinRequest {
+    JoinRequest {
+        invitation: invitation.into(),
+        ..JoinRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_delegate_is_sent_to_the_nearest_edge_and_told_another_and_why() {
+    let stage = Stage::set().await;
+    for office in ["geneva", "bangkok", "new-york"] {
+        stage.edge(office, 100).await;
+    }
+    let invited = stage.meeting("council", &["TH", "US"]).await;
+    let mut join = stage.join().await;
+    for (invitation, nearest) in invited.iter().zip(["bangkok", "new-york"]) {
+        let joined = join
+            .join(by(&invitation.invitation))
+            .await
+            .expect("it is good");
+        let admission = admitted(joined.into_inner());
+        assert_eq!(admission.candidates[0].office, nearest);
+        assert!(admission.candidates.len() >= 2);
+        assert!(
+            admission.candidates[0].why.contains("nearer"),
+            "{:?}",
+            admission.candidates
+        );
+        assert_eq!(admission.candidates[0].certificate_sha256.len(), 32);
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawn_a_forged_and_a_renewed_invitation_are_refused_and_counted() {
+    let stage = Stage::set().await;
+    stage.edge("geneva", 100).await;
+    let invited = stage.meeting("council", &["CH", "FR"]).await;
+    let mut join = stage.join().await;
+    let mut meetings = stage.meetings().await;
+    let forged = format!("{}x", invited[0].invitation);
+    let (code, why) = refused(join.join(by(&forged)).await);
+    assert_eq!(code, Code::Unauthenticated, "{why}");
+    let revoke = RevokeDelegateRequest {
+        meeting: "council".into(),
+        delegate: "p-1".into(),
+    };
+    meetings
+        .revoke_delegate(stage.by_operator(revoke))
+        .await
+        .expect("it can be revoked");
+    let (code, why) = refused(join.join(by(&invited[0].invitation)).await);
+    assert!(
+        code == Code::Unauthenticated && why.contains("taken away"),
+        "{why}"
+    );
+    let renew = InviteDelegatesRequest {
+        meeting: "council".into(),
+        delegates: vec!["p-2".into()],
+        renew: true,
+        ..InviteDelegatesRequest::default()
+    };
+    let renewed = meetings
+        .invite_delegates(stage.by_operator(renew))
+        .await
+        .expect("it can be renewed");
+    let (code, why) = refused(join.join(by(&invited[1].invitation)).await);
+    assert!(
+        code == Code::Unauthenticated && why.contains("newer link"),
+        "{why}"
+    );
+    let fresh = &renewed.get_ref().invitations[0].invitation;
+    admitted(
+        join.join(by(fresh))
+            .await
+            .expect("the new one is good")
+            .into_inner(),
+    );
+    let plane = stage.replica.plane();
+    assert_eq!(plane.counters.invitations_forged.count(), 1);
+    assert_eq!(plane.counters.invitations_revoked.count(), 2);
+    let snapshot = plane.snapshot.clone();
+    until("edges are told of both", || {
+        snapshot.borrow().revocations.len() == 2
+    })
+    .await;
+}
