@@ -30,6 +30,8 @@ const WATCH_ROSTER: Duration = Duration::from_millis(500);
 const MAX_INVITATION_S: u64 = 30 * 24 * 3_600;
 /// Whose tokens a revocation makes void, if not one participant's.
 const EVERYBODY: &str = "*";
+/// Revocations are kept for so many lives of a token: replicas' clocks may differ by less than one.
+const REVOKED_FOR: u64 = 2;
 /// Sessions a participant may have if nothing is said: a computer and a telephone.
 const SESSIONS: u32 = 2;
 
@@ -314,7 +316,7 @@ impl Service {
     fn put_revocation(&self, decision: &mut Decision<'_>, meeting: &str, id: &str, below: u64) {
         let record = RevocationRecord {
             below_generation: below,
-            until_s: self.0.now_s() + self.0.config.tokens.media_s,
+            until_s: self.0.now_s() + REVOKED_FOR * self.0.config.tokens.media_s,
         };
         decision.put(key::revoked(meeting, id), &record);
     }

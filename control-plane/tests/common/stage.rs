@@ -54,6 +54,14 @@ impl Stage {
 
     /// A connection, with a client certificate if there is one.
     pub async fn channel(&self, identity: Option<Identity>) -> Channel {
+        self.try_channel(identity).await.expect("it listens")
+    }
+
+    /// The same, which may be refused.
+    pub async fn try_channel(
+        &self,
+        identity: Option<Identity>,
+    ) -> Result<Channel, tonic::transport::Error> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(self.authority.pem()))
             .domain_name("localhost");
@@ -64,7 +72,7 @@ impl Stage {
         let url = format!("https://{}", self.replica.address());
         let endpoint = Channel::from_shared(url).expect("a URL");
         let endpoint = endpoint.tls_config(tls).expect("good certificates");
-        endpoint.connect().await.expect("it listens")
+        endpoint.connect().await
     }
 
     /// A token of an operator, or of an organiser of these offices.
