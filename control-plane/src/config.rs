@@ -215,6 +215,8 @@ pub struct Timing {
     pub grace_ms: u32,
     /// A replica's own lease at the store, and its leadership's.
     pub replica_ms: u32,
+    /// How long a place is kept for a delegate who is on the way.
+    pub reservation_ms: u32,
 }
 
 impl Default for Timing {
@@ -225,6 +227,7 @@ impl Default for Timing {
             report_ms: 1_000,
             grace_ms: 20_000,
             replica_ms: 6_000,
+            reservation_ms: 15_000,
         }
     }
 }

@@ -496,7 +496,10 @@ impl Desk {
 }
 
 fn placer(config: &Config, replica: &Replica, now: Instant) -> Placer {
-    let patience = placement::Config::default();
+    let patience = placement::Config {
+        reservation: Duration::from_millis(config.timing.reservation_ms.into()),
+        ..placement::Config::default()
+    };
     // With the embedded store there is no other replica whose reservations would have to run out first.
     let settle = match config.store.embedded {
         Some(_) => Duration::ZERO,

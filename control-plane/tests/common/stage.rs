@@ -1,5 +1,6 @@
 //! A replica over a store of its own, certificates, and callers of every kind.
 
+use super::etcd::Cluster;
 use meridian_control_plane::config::{self, Config};
 use meridian_control_plane::plane::Clock;
 use meridian_control_plane::start::{self, Replica};
@@ -35,14 +36,41 @@ impl Stage {
         Stage::set_with(|_| {}).await
     }
 
-    /// The same, with another configuration.
+    /// One of several replicas over an etcd cluster, its clock ahead by so much.
+    pub async fn set_over(
+        cluster: &Cluster,
+        ahead_s: i64,
+        change: impl FnOnce(&mut Config),
+    ) -> Stage {
+        let endpoints = cluster.config().endpoints;
+        let over_etcd = |config: &mut Config| {
+            config.store = config::StoreConfig {
+                embedded: None,
+                etcd: Some(config::Etcd {
+                    endpoints,
+                    ca: None,
+                    identity: None,
+                    user: None,
+                    password_file: None,
+                }),
+            };
+            change(config);
+        };
+        Stage::set_at(Clock { ahead_s }, over_etcd).await
+    }
+
+    /// The same as [`Stage::set`], with another configuration.
     pub async fn set_with(change: impl FnOnce(&mut Config)) -> Stage {
+        Stage::set_at(Clock::default(), change).await
+    }
+
+    async fn set_at(clock: Clock, change: impl FnOnce(&mut Config)) -> Stage {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().expect("there is room");
         let authority = Authority::new();
         let mut config = config(&folder, &authority);
         change(&mut config);
-        let plane = start::plane(config, Clock::default()).await;
+        let plane = start::plane(config, clock).await;
         let plane = plane.expect("the store opens");
         let replica = Replica::start(plane).await.expect("it starts");
         Stage {
@@ -216,11 +244,37 @@ impl Edge {
         self.outlet = Some(outlet);
     }
 
+    /// Reports on and on, until it is dropped.
+    pub fn beating(mut self) -> Beating {
+        let beat = async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let Some(outlet) = &self.outlet else {
+                    return;
+                };
+                if outlet.send(self.said()).await.is_err() {
+                    // Its stream has ended; whoever is served by it sees that.
+                    self.outlet = None;
+                }
+            }
+        };
+        Beating(tokio::spawn(beat))
+    }
+
     /// The next order on the stream, or why it ended.
     pub async fn order(&mut self) -> Result<Option<ReportResponse>, tonic::Status> {
         let orders = self.orders.as_mut().expect("it has reported");
         let next = tokio::time::timeout(PATIENCE, orders.message()).await;
         next.expect("something comes")
+    }
+}
+
+/// An edge that reports.
+pub struct Beating(tokio::task::JoinHandle<()>);
+
+impl Drop for Beating {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
