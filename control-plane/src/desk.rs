@@ -2,20 +2,21 @@
 //!
 //! Every edge reports to every replica, so nothing of this is in the store, and each replica can answer alone.
 
+mod registration;
+mod settings;
+
 use crate::config::Config;
 use crate::offices::Offices;
 use crate::records::EdgeRecord;
-use meridian_control_core::admission::{self, Admission, Rate};
+use meridian_control_core::admission::Admission;
 use meridian_control_core::ids::{Meeting, Office, Participant, Replica, SessionId};
-use meridian_control_core::placement::{self, Placer, Refusal, Shares, Site};
-use meridian_control_core::registry::{
-    self, Addresses, Change, Instance, Registration, Registry, ReportError, State,
-};
+use meridian_control_core::placement::{self, Placer, Refusal, Site};
+use meridian_control_core::registry::{self, Change, Instance, Registry, ReportError, State};
 use meridian_control_core::sessions::{self, Presence, Session};
 use meridian_control_core::topology::{Rtts, Talk};
 use meridian_proto::v1;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -69,21 +70,13 @@ const MAX_SAID: usize = 1_024;
 impl Desk {
     /// An empty one of this replica.
     pub fn new(config: &Config, replica: &Replica, offices: Offices) -> Desk {
-        let timing = &config.timing;
-        let lease = Duration::from_millis(timing.lease_ms.into());
-        let patience = registry::Config {
-            suspect_after: lease / 2,
-            lease,
-            grace: Duration::from_millis(timing.grace_ms.into()),
-            ..registry::Config::default()
-        };
         let started = Instant::now();
         Desk {
-            registry: Registry::new(patience, started),
+            registry: Registry::new(settings::registry(config), started),
             rtts: Rtts::new(),
             presence: Presence::new(sessions::Config::default()),
-            placer: placer(config, replica, started),
-            admission: Admission::new(admission_config(config), started),
+            placer: settings::placer(config, replica, started),
+            admission: Admission::new(settings::admission(config), started),
             offices,
             told: BTreeMap::new(),
             outlets: BTreeMap::new(),
@@ -113,55 +106,6 @@ impl Desk {
         told.software = request.software.chars().take(64).collect();
         told.at = Some(now);
         Ok(office)
-    }
-
-    fn registration(&self, request: &v1::RegisterRequest) -> Result<Registration, Status> {
-        let wrong = |what: String| Status::invalid_argument(what);
-        let edge = request.edge.as_ref();
-        let edge = edge.ok_or_else(|| wrong("the edge does not say how it is reached".into()))?;
-        let office = Office::new(&edge.office).map_err(|error| wrong(error.to_string()))?;
-        let known = self.offices.of(&office);
-        let known = known.ok_or_else(|| {
-            Status::failed_precondition(format!(
-                "{office} is not in the table of offices: add it there (geography.offices)"
-            ))
-        })?;
-        for (what, address) in [
-            ("neighbour_address", &edge.neighbour_address),
-            ("client_address", &edge.client_address),
-        ] {
-            if !is_address(address) {
-                return Err(wrong(format!("`{address}` is no {what}: write host:port")));
-            }
-        }
-        if !(1..=64).contains(&request.instance.len()) {
-            return Err(wrong("an instance has a name of 1 to 64 bytes".into()));
-        }
-        if !edge.failure_domain.is_empty() && Office::new(&edge.failure_domain).is_err() {
-            return Err(wrong(format!(
-                "`{}` is no failure domain",
-                edge.failure_domain
-            )));
-        }
-        let capacity = request.capacity.unwrap_or_default();
-        Ok(Registration {
-            instance: Instance {
-                started_at_ms: request.started_at_ms,
-                name: request.instance.clone(),
-            },
-            place: known.place.clone(),
-            addresses: Addresses {
-                clients: vec![edge.client_address.clone()],
-                neighbours: vec![edge.neighbour_address.clone()],
-            },
-            capacity: registry::Capacity {
-                clients: capacity.clients,
-                bits_per_second: Some(capacity.bits_per_second).filter(|bits| *bits > 0),
-            },
-            domain: domain_of(edge),
-            certificate: certificate_of(edge).map_err(wrong)?,
-            office,
-        })
     }
 
     /// Which run of an edge reports, by the name it gave when it registered.
@@ -477,7 +421,7 @@ impl Desk {
                 office: office.to_owned(),
                 neighbour_address: first(&registration.addresses.neighbours),
                 client_address: first(&registration.addresses.clients),
-                certificate_sha256: certificate_to(&registration.certificate).into(),
+                certificate_sha256: registration::certificate_to(&registration.certificate).into(),
                 failure_domain: registration.domain.clone(),
             }),
             state: state.into(),
@@ -495,31 +439,6 @@ impl Desk {
     }
 }
 
-fn placer(config: &Config, replica: &Replica, now: Instant) -> Placer {
-    let patience = placement::Config {
-        reservation: Duration::from_millis(config.timing.reservation_ms.into()),
-        ..placement::Config::default()
-    };
-    // With the embedded store there is no other replica whose reservations would have to run out first.
-    let settle = match config.store.embedded {
-        Some(_) => Duration::ZERO,
-        None => patience.reservation + Duration::from_millis(config.timing.lease_ms.into()),
-    };
-    Placer::new(patience, Shares::new(replica.clone(), settle, now))
-}
-
-fn admission_config(config: &Config) -> admission::Config {
-    let asked = &config.admission;
-    admission::Config {
-        general: Rate {
-            per_second: asked.joins_per_second.into(),
-            burst: asked.burst,
-        },
-        max_waiting: asked.queue,
-        ..admission::Config::default()
-    }
-}
-
 /// A session as reported; `None` if its token was of no meeting.
 fn session(told: &v1::Session) -> Option<Session> {
     Some(Session {
@@ -531,61 +450,4 @@ fn session(told: &v1::Session) -> Option<Session> {
         opened_at_us: told.opened_at_us,
         limit: told.limit,
     })
-}
-
-/// `host:port`; an IPv6 host in brackets.
-fn is_address(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
-    let bracketed = host.starts_with('[') && host.ends_with(']');
-    is_port && !host.is_empty() && host.len() <= 253 && (bracketed || !host.contains(':'))
-}
-
-/// What fails together with an edge; its office alone if it says nothing.
-fn domain_of(edge: &v1::Edge) -> String {
-    match edge.failure_domain.is_empty() {
-        true => edge.office.clone(),
-        false => edge.failure_domain.clone(),
-    }
-}
-
-/// The hash of the certificate that delegates see; zeros if it needs none.
-fn certificate_of(edge: &v1::Edge) -> Result<[u8; 32], String> {
-    match edge.certificate_sha256.len() {
-        0 => Ok([0; 32]),
-        32 => Ok(std::array::from_fn(|n| edge.certificate_sha256[n])),
-        bytes => Err(format!("a certificate's SHA-256 has 32 bytes, not {bytes}")),
-    }
-}
-
-fn certificate_to(hash: &[u8; 32]) -> Vec<u8> {
-    match hash.iter().all(|byte| *byte == 0) {
-        true => Vec::new(),
-        false => hash.to_vec(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_have_a_host_and_a_port() {
-        for good in ["127.0.0.1:4443", "edge.example.org:443", "[::1]:443"] {
-            assert!(is_address(good), "{good}");
-        }
-        for bad in [
-            "",
-            "host",
-            "host:",
-            ":443",
-            "host:0",
-            "host:99999",
-            "::1:443",
-        ] {
-            assert!(!is_address(bad), "{bad}");
-        }
-    }
 }
