@@ -142,6 +142,22 @@ impl Keys {
         Ok(Keys(keys))
     }
 
+    /// Ed25519 public keys as they are (RFC 8032 §5.1.5), by `kid`. There may be none: then no token is good.
+    pub fn from_raw(keys: impl IntoIterator<Item = (String, [u8; 32])>) -> Keys {
+        let key = |(id, key): (String, [u8; 32])| (id, DecodingKey::from_ed_der(&key));
+        Keys(keys.into_iter().map(key).collect())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn verify(&self, token: &[u8]) -> Result<Pass, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
         let key = header.kid.and_then(|kid| self.0.get(&kid));

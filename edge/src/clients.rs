@@ -243,7 +243,8 @@ impl Entrance {
             self.entries.count(Entry::Drained);
             return drain.send_on(session).await;
         }
-        let opened = Gate::open(&self.gates, &tokens_of(&session));
+        let transport = session.connection().transport();
+        let opened = Gate::open(&self.gates, transport, &tokens_of(&session));
         let (gate, permissions) = match opened {
             Ok(opened) => opened,
             Err(error) => {

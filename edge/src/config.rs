@@ -2,6 +2,7 @@
 
 use crate::access::{self, Keys, KeysError};
 use crate::congestion::Congestion;
+use crate::control::settings::ControlSettings;
 use crate::neighbours::place::Place;
 use meridian_relay::Role;
 use serde::Deserialize;
@@ -30,6 +31,8 @@ pub struct Config {
     /// Where offices are dialled that are to be reached by another way than the address they give: leased lines.
     #[serde(default)]
     pub reach: BTreeMap<String, Place>,
+    /// Where the control plane is. It gives the neighbours and the keys then.
+    pub control: Option<ControlSettings>,
     /// Who may do what.
     #[serde(default)]
     pub access: Access,
@@ -109,9 +112,6 @@ pub struct Access {
     /// The public keys that sign tokens: a JSON Web Key Set (RFC 7517) with Ed25519 keys. Without it, and not open, the
     /// edge lets no client in.
     pub token_keys: Option<PathBuf>,
-    /// The control plane gives the keys; until it has, the edge lets no client in.
-    #[serde(default)]
-    pub control_plane: bool,
 }
 
 /// Limits. What is absent keeps its default.
@@ -200,6 +200,9 @@ impl Config {
         if self.neighbours.iter().filter(is_parent).count() > 1 {
             return wrong("parent", "there is one parent; a second is a backup-parent");
         }
+        if let Some(control) = &self.control {
+            control.check(self)?;
+        }
         self.check_files()
     }
 
@@ -270,10 +273,6 @@ impl Config {
         if self.access.open && self.access.token_keys.is_some() {
             return wrong("token_keys", "an open edge asks for no tokens");
         }
-        if self.access.control_plane && (self.access.open || self.access.token_keys.is_some()) {
-            let what = "the control plane gives the keys, or a file does, or there are none";
-            return wrong("control_plane", what);
-        }
         if let Err((path, error)) = self.access() {
             let needle = path.display().to_string();
             return wrong(&needle, format!("{needle}: {error}"));
@@ -285,7 +284,7 @@ impl Config {
     pub fn access(&self) -> Result<access::Access, (&Path, KeysError)> {
         match &self.access.token_keys {
             None if self.access.open => Ok(access::Access::Open),
-            None if self.access.control_plane => Ok(access::Access::ControlPlane),
+            None if self.control.is_some() => Ok(access::Access::ControlPlane),
             None => Ok(access::Access::Closed),
             Some(path) => match Keys::load(path) {
                 Ok(keys) => Ok(access::Access::Tokens(keys)),
@@ -300,6 +299,7 @@ impl Config {
             files.extend([&tls.ca, &tls.certificate, &tls.key]);
         }
         files.extend(&self.access.token_keys);
+        files.extend(self.control.as_ref().map(|control| &control.ca));
         files
     }
 
@@ -333,16 +333,18 @@ impl Config {
                 None => text += ", dials in",
             }
         }
+        if let Some(control) = &self.control {
+            text += &control.describe();
+        }
         text + match &self.access {
             Access { open: true, .. } => "\n  open to everybody",
             Access {
                 token_keys: Some(_),
                 ..
             } => "\n  open to who has a token",
-            Access {
-                control_plane: true,
-                ..
-            } => "\n  open to who has a token, once the control plane has given the keys",
+            _ if self.control.is_some() => {
+                "\n  open to who has a token, once the control plane has given the keys"
+            }
             _ => "\n  closed to clients",
         }
     }
@@ -365,7 +367,8 @@ fn wrong(needle: &str, what: impl Into<String>) -> Result<(), (String, String)> 
     Err((needle.to_owned(), what.into()))
 }
 
-fn is_office_id(text: &str) -> bool {
+/// Whether a text can be an office's id: lower-case letters, digits and hyphens, 63 at most.
+pub(crate) fn is_office_id(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !text.is_empty() && text.len() <= 63 && text.chars().all(fits)
 }
@@ -475,6 +478,50 @@ open = true
         let (line, what) = fails("open = true", "open = true\ntoken_keys = \"Cargo.toml\"");
         assert_eq!(line, 19);
         assert!(what.contains("asks for no tokens"), "{what}");
+    }
+
+    const CONTROLLED: &str = "[control]\naddresses = [\"https://cp.example:8443\"]\nca = \"Cargo.toml\"\nstate = \"no-such-folder\"\n";
+
+    fn controlled() -> String {
+        let (head, _) = GOOD.split_once("[[neighbour]]").expect("it has one");
+        head.to_owned() + CONTROLLED
+    }
+
+    fn fails_controlled(from: &str, to: &str) -> (usize, String) {
+        assert!(controlled().contains(from), "{from}");
+        Config::parse(&controlled().replace(from, to)).expect_err(to)
+    }
+
+    #[test]
+    fn a_control_plane_gives_neighbours_and_keys() {
+        let config = Config::parse(&controlled()).expect("it is good");
+        let text = config.describe();
+        assert!(text.contains("https://cp.example:8443"), "{text}");
+        assert!(
+            text.contains("once the control plane has given the keys"),
+            "{text}"
+        );
+        assert!(matches!(config.access(), Ok(access::Access::ControlPlane)));
+    }
+
+    #[test]
+    fn what_contradicts_a_control_plane_is_refused_with_its_line() {
+        let both = GOOD.replace("[access]\nopen = true\n", CONTROLLED);
+        assert_eq!(Config::parse(&both).expect_err("two say who is next").0, 13);
+        let (line, what) = fails_controlled("[control]", "[access]\nopen = true\n[control]");
+        assert_eq!(line, 14);
+        assert!(what.contains("needs a token"), "{what}");
+        let keys = "[access]\ntoken_keys = \"Cargo.toml\"\n[control]";
+        assert_eq!(fails_controlled("[control]", keys).0, 14);
+        let (line, what) = fails_controlled("https://cp", "http://cp");
+        assert_eq!(line, 14);
+        assert!(what.contains("https://host:port"), "{what}");
+        let (line, what) = fails_controlled("127.0.0.1:4444", "0.0.0.0:4444");
+        assert_eq!(line, 5);
+        assert!(what.contains("advertise.neighbours"), "{what}");
+        let said = "[control]\nadvertise = { neighbours = \"bangkok.example:4444\" }";
+        let text = controlled().replace("127.0.0.1:4444", "0.0.0.0:4444");
+        Config::parse(&text.replace("[control]", said)).expect("others know where to dial");
     }
 
     #[test]

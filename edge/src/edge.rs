@@ -5,6 +5,7 @@
 
 use crate::access_control::AccessControl;
 use crate::clients::{self, Doors, Doorway};
+use crate::control::figures::Share;
 use crate::crowd::Crowd;
 use crate::draining::{Draining, Target};
 use crate::entries::Entries;
@@ -48,6 +49,8 @@ pub(crate) enum Order {
     /// Here is a link to the first worker. Clients are let in as soon as there is one.
     Join(InProcess),
     Report(oneshot::Sender<Snapshot>),
+    /// For the control plane; with talks, which cost more.
+    Share(bool, oneshot::Sender<Share>),
     /// Have the peers leave, then end.
     Drain,
 }
@@ -159,6 +162,11 @@ impl Edge {
         self.draining.end();
     }
 
+    /// The order to send clients elsewhere, if there is one.
+    pub(crate) fn draining(&self) -> &Arc<Draining> {
+        &self.draining
+    }
+
     /// Whether clients are sent elsewhere.
     pub fn is_draining(&self) -> bool {
         self.draining.now().is_some()
@@ -219,6 +227,25 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
+    pub(crate) fn first(&self) -> &Worker {
+        &self.first
+    }
+
+    pub(crate) fn clients(&self) -> usize {
+        self.crowd.clients()
+    }
+
+    /// Each worker's figures for the control plane.
+    pub(crate) async fn shares(&self, with_talks: bool) -> Option<Vec<Share>> {
+        let mut shares = vec![Share::of(&self.first, with_talks)];
+        for orders in &self.others {
+            let (answer, answered) = oneshot::channel();
+            orders.send(Order::Share(with_talks, answer)).await.ok()?;
+            shares.push(answered.await.ok()?);
+        }
+        Some(shares)
+    }
+
     pub(crate) async fn report(&self) -> Option<serde_json::Value> {
         let mut snapshots = vec![Snapshot::of(&self.first)];
         for orders in &self.others {
@@ -308,6 +335,9 @@ async fn take_orders(
             Order::Report(to) => {
                 // Who asked may have given up.
                 let _ = to.send(Snapshot::of(&worker));
+            }
+            Order::Share(with_talks, to) => {
+                let _ = to.send(Share::of(&worker, with_talks));
             }
             Order::Drain => {
                 worker.drain_sessions().await;

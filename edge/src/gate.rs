@@ -5,6 +5,7 @@ use crate::access_control::{AccessControl, Holder};
 use crate::entries::Entries;
 use crate::sessions::{Sessions, Ticket, Why};
 use meridian_relay::Permissions;
+use meridian_session::transport::Transport;
 use meridian_wire::param::AuthorizationToken;
 use meridian_wire::{Message, TerminationCode};
 use std::cell::RefCell;
@@ -24,6 +25,7 @@ pub(crate) struct Gates {
 /// Stands beside a client's session.
 pub(crate) struct Gate {
     gates: Gates,
+    transport: Transport,
     /// Whose session it is, since it has shown a token.
     ticket: RefCell<Option<Ticket>>,
     shown: watch::Sender<Option<Shown>>,
@@ -44,10 +46,12 @@ impl Gate {
     /// until it brings one with a request.
     pub(crate) fn open(
         gates: &Gates,
+        transport: Transport,
         tokens: &[AuthorizationToken],
     ) -> Result<(Gate, Permissions), TokenError> {
         let gate = Gate {
             gates: gates.clone(),
+            transport,
             ticket: RefCell::new(None),
             shown: watch::Sender::new(None),
         };
@@ -92,7 +96,10 @@ impl Gate {
         let mut ticket = self.ticket.borrow_mut();
         match &*ticket {
             Some(ticket) => ticket.shown(&pass),
-            None => *ticket = Some(self.gates.sessions.open(&pass, SystemTime::now())),
+            None => {
+                let (sessions, now) = (&self.gates.sessions, SystemTime::now());
+                *ticket = Some(sessions.open(&pass, self.transport, now));
+            }
         }
         let (generation, expires) = shown.map_or((pass.generation, pass.expires), |shown| {
             (

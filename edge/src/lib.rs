@@ -7,6 +7,7 @@ pub mod clients;
 pub mod config;
 pub mod congestion;
 mod connection_id;
+pub mod control;
 mod crowd;
 pub mod draining;
 mod edge;

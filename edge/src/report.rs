@@ -1,5 +1,6 @@
 //! A line of JSON with what the edge has done, for machines that watch it.
 
+use crate::control::StatusReader;
 use crate::crowd::Crowd;
 use crate::edge::Reporter;
 use crate::entries::Entries;
@@ -13,13 +14,20 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 /// Prints a line every `period`, for as long as all workers run.
-pub(crate) async fn print_every(reporter: Reporter, period: Duration) {
+pub(crate) async fn print_every(
+    reporter: Reporter,
+    control: Option<StatusReader>,
+    period: Duration,
+) {
     let mut ticks = tokio::time::interval(period);
     loop {
         ticks.tick().await;
-        let Some(line) = reporter.report().await else {
+        let Some(mut line) = reporter.report().await else {
             return;
         };
+        if let Some(control) = &control {
+            line["control"] = control.report();
+        }
         // Who listened may have gone; the edge goes on.
         if writeln!(io::stdout(), "{line}").is_err() {
             return;

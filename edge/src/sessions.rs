@@ -3,6 +3,7 @@
 use crate::access::Pass;
 use crate::access_control::Holder;
 use crate::entries::Entry;
+use meridian_session::transport::Transport;
 use meridian_wire::TerminationCode;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,6 +46,10 @@ pub struct OpenSession {
     pub issued_at: u64,
     /// When it was opened, in microseconds since the Unix epoch.
     pub opened_at: u64,
+    /// The token's `sessions`: how many its holder may have at once; 0: any number.
+    pub limit: u32,
+    /// How it came in.
+    pub transport: Transport,
 }
 
 /// Why a session is ended from here.
@@ -132,7 +137,12 @@ impl Sessions {
 
     /// A session has shown a token. If its holder has more than are allowed then, the oldest end: by when their tokens were
     /// issued, then by when they were opened.
-    pub(crate) fn open(self: &Arc<Self>, pass: &Pass, now: SystemTime) -> Ticket {
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        pass: &Pass,
+        transport: Transport,
+        now: SystemTime,
+    ) -> Ticket {
         let opened_at = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let opened_at = opened_at.as_micros() as u64;
         let mut inner = self.lock();
@@ -145,6 +155,8 @@ impl Sessions {
             generation: pass.generation,
             issued_at: pass.issued_at,
             opened_at,
+            limit: pass.sessions,
+            transport,
         };
         let (ends, ended) = watch::channel(None);
         inner.tell(Change::Opened(session.clone()));
@@ -237,6 +249,7 @@ impl Ticket {
             let session = &mut held.session;
             session.generation = session.generation.min(pass.generation);
             session.issued_at = session.issued_at.max(pass.issued_at);
+            session.limit = pass.sessions;
         }
         inner.displace(&pass.holder, pass.sessions);
     }
@@ -314,6 +327,10 @@ mod tests {
         }
     }
 
+    fn open(sessions: &Arc<Sessions>, pass: &Pass, now: SystemTime) -> Ticket {
+        sessions.open(pass, Transport::Quic, now)
+    }
+
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
@@ -325,13 +342,13 @@ mod tests {
     #[test]
     fn the_newest_sessions_of_a_participant_stay_and_others_are_not_touched() {
         let sessions = Arc::new(Sessions::default());
-        let old = sessions.open(&pass("ana", 10, 2), at(100));
-        let late_with_old_token = sessions.open(&pass("ana", 5, 2), at(101));
-        let other = sessions.open(&pass("bo", 1, 1), at(102));
-        let new = sessions.open(&pass("ana", 11, 2), at(103));
+        let old = open(&sessions, &pass("ana", 10, 2), at(100));
+        let late_with_old_token = open(&sessions, &pass("ana", 5, 2), at(101));
+        let other = open(&sessions, &pass("bo", 1, 1), at(102));
+        let new = open(&sessions, &pass("ana", 11, 2), at(103));
         assert_eq!(fate(&late_with_old_token), Some(Why::OpenedElsewhere));
         assert_eq!([fate(&old), fate(&new), fate(&other)], [None; 3]);
-        let newest = sessions.open(&pass("ana", 11, 2), at(104));
+        let newest = open(&sessions, &pass("ana", 11, 2), at(104));
         assert_eq!(fate(&old), Some(Why::OpenedElsewhere));
         assert_eq!([fate(&new), fate(&newest)], [None; 2]);
     }
@@ -340,7 +357,7 @@ mod tests {
     fn without_a_limit_there_may_be_any_number() {
         let sessions = Arc::new(Sessions::default());
         let all: Vec<Ticket> = (0..50)
-            .map(|n| sessions.open(&pass("ana", n, 0), at(n)))
+            .map(|n| open(&sessions, &pass("ana", n, 0), at(n)))
             .collect();
         assert!(all.iter().all(|ticket| fate(ticket).is_none()));
         assert_eq!(sessions.count(), 50);
@@ -352,8 +369,8 @@ mod tests {
     #[test]
     fn numbers_rise_even_if_the_clock_goes_back() {
         let sessions = Arc::new(Sessions::default());
-        let first = sessions.open(&pass("ana", 0, 0), at(100));
-        let second = sessions.open(&pass("ana", 0, 0), at(50));
+        let first = open(&sessions, &pass("ana", 0, 0), at(100));
+        let second = open(&sessions, &pass("ana", 0, 0), at(50));
         assert!(second.number > first.number);
     }
 
@@ -362,7 +379,7 @@ mod tests {
         let sessions = Arc::new(Sessions::default());
         let mut changes = sessions.changes();
         assert_eq!(changes.next().await, Change::Resync);
-        let ticket = sessions.open(&pass("ana", 0, 0), at(1));
+        let ticket = open(&sessions, &pass("ana", 0, 0), at(1));
         let number = ticket.number;
         drop(ticket);
         assert!(
@@ -370,10 +387,10 @@ mod tests {
         );
         assert_eq!(changes.next().await, Change::Closed(number));
         for n in 0..CHANGES as u64 {
-            drop(sessions.open(&pass("ana", 0, 0), at(n)));
+            drop(open(&sessions, &pass("ana", 0, 0), at(n)));
         }
         assert_eq!(changes.next().await, Change::Resync);
-        let _ticket = sessions.open(&pass("ana", 0, 0), at(9));
+        let _ticket = open(&sessions, &pass("ana", 0, 0), at(9));
         assert!(matches!(changes.next().await, Change::Opened(_)));
     }
 }

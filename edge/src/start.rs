@@ -4,8 +4,10 @@ use crate::access::Access;
 use crate::cli::Cli;
 use crate::clients::{self, Doors};
 use crate::config::{Config, ConfigError, workers};
+use crate::control::Control;
 use crate::edge::Edge;
 use crate::neighbours::Neighbours;
+use crate::neighbours::tree::Tree;
 use crate::report;
 use anyhow::{Context, anyhow};
 use meridian_session::tls::{self, Identity};
@@ -13,6 +15,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::rc::Rc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -75,7 +78,7 @@ fn plan(cli: &Cli) -> Result<Plan, ConfigError> {
 }
 
 async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
-    let (mut edge, _neighbours) = match plan {
+    let (mut edge, _tree, control) = match plan {
         Plan::Dev { address, workers } => {
             let identity = Identity::ephemeral()?;
             let fingerprint = identity.fingerprint().context("a certificate has a hash")?;
@@ -92,7 +95,7 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
                 "meridian-edge: listening on {address} (UDP and TCP), open to everybody"
             ));
             say(format!("meridian-edge: certificate SHA-256 {fingerprint}"));
-            (edge, None)
+            (edge, None, None)
         }
         Plan::Office(config) => {
             let access = config.access();
@@ -106,12 +109,15 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
             };
             let edge = Edge::start(config.relay(), doors, workers(config.workers)).await?;
             let neighbours = Neighbours::start(edge.first(), &config)?;
+            let tree = Rc::new(Tree::follow(neighbours));
+            let control = Control::start(&edge, &tree, &config)?;
             tracing::info!(office = config.office, address = %edge.address(), "listening");
-            (edge, Some(neighbours))
+            (edge, Some(tree), control)
         }
     };
     if let Some(period) = cli.report_every {
-        tokio::task::spawn_local(report::print_every(edge.reporter(), period));
+        let control = control.as_ref().map(Control::reader);
+        tokio::task::spawn_local(report::print_every(edge.reporter(), control, period));
     }
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {

@@ -1,5 +1,6 @@
 //! What the shell measures itself: how long a hop takes, how old media is when it comes, how the links do.
 
+use crate::control::figures::LinkFigures;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use meridian_relay::{Role, SessionId};
@@ -109,6 +110,21 @@ impl Stats {
 
     pub(crate) fn times(&self) -> Times {
         self.times.clone()
+    }
+
+    /// Links to other edges that are up.
+    pub(crate) fn links(&self) -> Vec<LinkFigures> {
+        let link = |neighbour: &Neighbour| {
+            let stats = neighbour.connection.stats();
+            LinkFigures {
+                office: neighbour.office.clone(),
+                role: neighbour.role,
+                rtt: neighbour.connection.rtt(),
+                sent: stats.udp_sent_datagrams,
+                lost: stats.lost_packets,
+            }
+        };
+        self.neighbours.values().map(link).collect()
     }
 
     pub(crate) fn neighbours(&self) -> Value {

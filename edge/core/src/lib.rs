@@ -26,3 +26,4 @@ pub use counters::{Counters, DropReason};
 pub use id::{InStreamId, OutRequestId, OutStreamId, SessionId, SubscriptionId, TrackId};
 pub use relay::Relay;
 pub use session::{Peer, Permissions, Role};
+pub use track::talk::Talk;

@@ -120,10 +120,7 @@ pub struct Fingerprint(pub [u8; 32]);
 impl Fingerprint {
     /// Of one certificate.
     pub fn of(certificate: &CertificateDer<'_>) -> Fingerprint {
-        let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-        let suite = suite.tls13().expect("a TLS 1.3 suite");
-        let hash = suite.common.hash_provider.hash(certificate);
-        Fingerprint(hash.as_ref().try_into().expect("SHA-256 is 32 bytes"))
+        Fingerprint(sha256(certificate))
     }
 }
 
@@ -184,6 +181,14 @@ impl Trust {
     pub fn load(path: &Path) -> Result<Trust, TlsError> {
         load_certificates(path).map(Trust::Authorities)
     }
+}
+
+/// SHA-256 (FIPS 180-4).
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let suite = suite.tls13().expect("a TLS 1.3 suite");
+    let hash = suite.common.hash_provider.hash(bytes);
+    hash.as_ref().try_into().expect("SHA-256 is 32 bytes")
 }
 
 /// A server's side of TLS 1.3 without client certificates, speaking `protocols`.

@@ -29,6 +29,14 @@ pub struct NoPlace(String);
 const LONGEST_NAME: usize = 253;
 
 impl Place {
+    /// The host's name or address.
+    pub fn host(&self) -> String {
+        match &self.host {
+            Host::Address(address) => address.to_string(),
+            Host::Name(name) => name.clone(),
+        }
+    }
+
     /// Its addresses now, looked up if it has a name.
     ///
     /// # Errors

@@ -132,6 +132,12 @@ impl Plan {
         set
     }
 
+    /// Whether an office has this one above it as long as nothing fails.
+    pub(crate) fn is_below(&self, office: &str) -> bool {
+        let Row { parent, backup } = self.tables.row(office, None);
+        [parent, backup].contains(&Some(self.office.clone()))
+    }
+
     /// The row in force, and after it who stands in this office's own row of the tree and has failed: the link to it is kept
     /// up, as a backup, to see when it is back and to have it joined before it is used again.
     fn offices_above(&self) -> Vec<(String, NeighbourRole)> {

@@ -1,6 +1,6 @@
 //! Has an edge the neighbours that its [`Plan`] says, at any time: without being told when an edge above fails or is back.
 
-use crate::config::Neighbour;
+use crate::config::{Neighbour, NeighbourRole};
 use crate::neighbours::link::Kind;
 use crate::neighbours::plan::Plan;
 use crate::neighbours::tables::{Tables, TablesError};
@@ -73,6 +73,17 @@ impl Tree {
     pub fn failure(&self) -> Option<String> {
         let state = self.shared.state.borrow();
         state.plan.failure().map(str::to_owned)
+    }
+
+    /// The neighbours there should be now. Below, those that are there by the tree: others may come when one fails.
+    pub(crate) fn wished(&self) -> Vec<(String, NeighbourRole)> {
+        let state = self.shared.state.borrow();
+        let mut wished = state.plan.neighbours();
+        wished.retain(|other| {
+            other.role != NeighbourRole::Child || state.plan.is_below(&other.office)
+        });
+        let pair = |other: Neighbour| (other.office, other.role);
+        wished.into_iter().map(pair).collect()
     }
 
     /// The links themselves.

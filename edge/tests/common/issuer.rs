@@ -1,5 +1,7 @@
 //! Somebody who signs tokens.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use base64::Engine;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use meridian_edge::access::{Access, Keys};

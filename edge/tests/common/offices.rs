@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use crate::common;
-use meridian_edge::access::Access;
 use meridian_edge::config::Config;
+use meridian_edge::control::Control;
+use meridian_edge::control::status::Status;
 use meridian_edge::neighbours::tree::Tree;
 use meridian_edge::neighbours::{LinkState, Neighbours};
 use meridian_edge::{Edge, clients, config};
@@ -14,11 +15,12 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// A folder with an authority's certificate, in which offices get theirs.
 pub(crate) struct Authority {
@@ -30,6 +32,8 @@ pub(crate) struct Authority {
 /// next, without a word to its peers.
 pub(crate) struct Office {
     pub(crate) clients: SocketAddr,
+    /// How it stands with the control plane, if it has one.
+    pub(crate) control: Option<watch::Receiver<Status>>,
     acts: mpsc::UnboundedSender<Act>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -145,61 +149,39 @@ impl Authority {
         address: SocketAddr,
         neighbours: &str,
     ) -> Office {
-        let config = self.config(workers, office, address, neighbours);
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        let (acts, mut asked) = mpsc::unbounded_channel::<Act>();
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            common::block_on(async move {
-                let tls = &config.tls;
-                let doors = clients::Doors {
-                    address: config.listen.clients,
-                    identity: Identity::load(&tls.certificate, &tls.key).expect("just made"),
-                    access: Access::Open,
-                    max_clients: 100,
-                    congestion: config.congestion.clients,
-                };
-                let workers = config::workers(config.workers);
-                let edge = Edge::start(config.relay(), doors, workers).await;
-                let edge = edge.expect("a free port");
-                let neighbours = Neighbours::start(edge.first(), &config);
-                let tree = Tree::follow(neighbours.expect("the port is free"));
-                ready.send(edge.address()).expect("the test waits");
-                let answer = async {
-                    while let Some(act) = asked.recv().await {
-                        act(&edge, &tree);
-                    }
-                };
-                // The test dropping its end stops the office too.
-                tokio::select! {
-                    _ = stopped => {}
-                    () = answer => {}
-                }
-            });
-        });
-        let clients = is_ready.recv().expect("the office starts");
-        Office {
-            clients,
-            acts,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        let rest = format!("[access]\nopen = true\n{neighbours}");
+        run(self.config(workers, office, address, &rest))
     }
 
-    fn config(
+    /// An office that takes everything from a control plane. `lines` are its section.
+    pub(crate) fn start_controlled(
         &self,
-        workers: usize,
         office: &str,
         address: SocketAddr,
-        neighbours: &str,
-    ) -> Config {
-        let folder = self.folder.path();
+        lines: &str,
+    ) -> Office {
+        run(self.config(1, office, address, &format!("[control]\n{lines}\n")))
+    }
+
+    /// Where its own certificate and what else belongs to it are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A certificate for this name, and its key.
+    pub(crate) fn issue(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new([office.to_owned()]).expect("a valid name");
+        let params = CertificateParams::new([name.to_owned()]).expect("a valid name");
         let certificate = params.signed_by(&key, &self.issuer).expect("signed");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn config(&self, workers: usize, office: &str, address: SocketAddr, rest: &str) -> Config {
+        let folder = self.folder.path();
+        let (certificate, key) = self.issue(office);
         let file = |suffix: &str| folder.join(format!("{office}{suffix}"));
-        fs::write(file(".pem"), certificate.pem()).expect("the folder is ours");
-        fs::write(file(".key"), key.serialize_pem()).expect("the folder is ours");
+        fs::write(file(".pem"), certificate).expect("the folder is ours");
+        fs::write(file(".key"), key).expect("the folder is ours");
         let path = |path: &Path| path.display().to_string();
         let (certificate, key) = (path(&file(".pem")), path(&file(".key")));
         let ca = path(&folder.join("ca.pem"));
@@ -217,13 +199,58 @@ key = "{key}"
 ca = "{ca}"
 certificate = "{certificate}"
 key = "{key}"
-[access]
-open = true
-{neighbours}
+{rest}
 "#
         );
         fs::write(file(".toml"), text).expect("the folder is ours");
         Config::load(&file(".toml")).expect("the configuration is good")
+    }
+}
+
+/// Runs an office on a thread of its own.
+fn run(config: Config) -> Office {
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let (acts, mut asked) = mpsc::unbounded_channel::<Act>();
+    let (stop, stopped) = oneshot::channel();
+    let thread = thread::spawn(move || {
+        common::block_on(async move {
+            let tls = &config.tls;
+            let doors = clients::Doors {
+                address: config.listen.clients,
+                identity: Identity::load(&tls.certificate, &tls.key).expect("just made"),
+                access: config.access().expect("the keys are there"),
+                max_clients: 100,
+                congestion: config.congestion.clients,
+            };
+            let workers = config::workers(config.workers);
+            let edge = Edge::start(config.relay(), doors, workers).await;
+            let edge = edge.expect("a free port");
+            let neighbours = Neighbours::start(edge.first(), &config);
+            let tree = Rc::new(Tree::follow(neighbours.expect("the port is free")));
+            let control = Control::start(&edge, &tree, &config).expect("the files are there");
+            let status = control.as_ref().map(Control::status);
+            ready
+                .send((edge.address(), status))
+                .expect("the test waits");
+            let answer = async {
+                while let Some(act) = asked.recv().await {
+                    act(&edge, &tree);
+                }
+            };
+            // The test dropping its end stops the office too.
+            tokio::select! {
+                _ = stopped => {}
+                () = answer => {}
+            }
+        });
+    });
+    let (clients, control) = is_ready.recv().expect("the office starts");
+    Office {
+        clients,
+        control,
+        acts,
+        stop: Some(stop),
+        thread: Some(thread),
     }
 }
 

@@ -61,6 +61,7 @@ impl Relay {
         held.datagrams.push(object.clone());
         track.saw(at);
         track.cache.grew(group, cost);
+        track.bytes_in += encoded.len() as u64;
         self.cached_bytes += cost;
         self.counters.objects_in += 1;
         self.counters.bytes_in += encoded.len() as u64;

@@ -226,6 +226,7 @@ impl Relay {
             object,
         });
         track.cache.grew(feed.group, grown);
+        track.bytes_in += bytes as u64;
         self.cached_bytes += grown;
         self.counters.objects_in += 1;
         self.counters.bytes_in += bytes as u64;
@@ -273,6 +274,7 @@ impl Relay {
         let bytes = payload.len() - known;
         held.append(payload.slice(known..));
         track.cache.grew(feed.group, bytes);
+        track.bytes_in += bytes as u64;
         self.cached_bytes += bytes;
         self.counters.bytes_in += bytes as u64;
         news.appended.get_or_insert(feed.span(from));

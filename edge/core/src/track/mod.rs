@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod evict;
 pub(crate) mod subgroup;
+pub(crate) mod talk;
 
 use crate::id::{SessionId, SubscriptionId, UpstreamId};
 use crate::past::held::Past;
@@ -25,6 +26,8 @@ pub(crate) struct Track {
     pub(crate) cache: Cache,
     /// What is held besides, for fetches.
     pub(crate) past: Past,
+    /// What came of it, without what came twice.
+    pub(crate) bytes_in: u64,
     /// How long an object may be served after it came (MAX_CACHE_DURATION).
     pub(crate) cache_for: Option<Duration>,
     /// The largest location an upstream told of or sent (draft-22 §9.20.17).
@@ -60,6 +63,7 @@ impl Track {
             timeouts: Timeouts::default(),
             cache: Cache::default(),
             past: Past::default(),
+            bytes_in: 0,
             cache_for: None,
             largest: None,
             upstreams: SmallVec::new(),

@@ -14,3 +14,4 @@ mod namespaces;
 mod routing;
 mod stage;
 mod subscribing;
+mod talking;
