@@ -162,7 +162,7 @@ fn page(edges: &[EdgeStatus], now_ms: u64, width: Option<u16>) -> String {
 
 fn table(edges: &[EdgeStatus]) -> Table {
     let mut table = Table::new(&[
-        "EDGE", "STATE", "CLIENTS>", "COMING>", "SENDS>", "CPU>", "MEMORY>", "SILENT>", "VERSION",
+        "EDGE", "STATE", "CLIENTS>", "COMING>", "SENDS>", "CPU>", "SILENT>", "VERSION",
     ]);
     for edge in edges {
         let load = edge.load.unwrap_or_default();
