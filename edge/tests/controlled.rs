@@ -237,6 +237,12 @@ fn edges_join_as_a_snapshot_says_and_a_bad_one_is_refused_aloud_while_media_flow
                 report.office == "bangkok" && above.any(|other| other.is_heard && other.rtt_us > 0)
             };
             replica.is_told(is_linked).await;
+            let has_probed = |report: &v1::ReportRequest| {
+                let mut rtts = report.rtts.iter();
+                report.office == "bangkok"
+                    && rtts.any(|rtt| rtt.office == "geneva" && rtt.rtt_us > 0)
+            };
+            replica.is_told(has_probed).await;
             let is_talk = |report: &v1::ReportRequest| {
                 let mut talks = report.talks.iter();
                 report.office == "bangkok"

@@ -8,6 +8,7 @@ use crate::control::status::Board;
 use crate::draining::Draining;
 use crate::neighbours::tables::Tables;
 use crate::neighbours::tree::Tree;
+use crate::probing::Probing;
 use meridian_proto::v1::Snapshot;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -39,7 +40,7 @@ pub(super) struct Ending;
 
 impl Applier {
     /// Follows what was kept, if it is still good. Before the control plane is asked for the first time.
-    pub(super) fn begin_with(&mut self, kept: &Kept, tree: &Tree) {
+    pub(super) fn begin_with(&mut self, kept: &Kept, tree: &Tree, probing: &Probing) {
         let (path, now) = (kept.path().display(), SystemTime::now());
         let snapshot = match kept.load() {
             Ok(None) => return,
@@ -57,6 +58,7 @@ impl Applier {
             return tracing::error!("{path}: {error}; waiting for the control plane");
         }
         tracing::info!(version = %checked.version(), "following the snapshot that was kept");
+        probing.set_targets(checked.others(&self.office));
         self.follow(&checked, tables, now);
         let version = Some(checked.version());
         self.board.send_modify(|status| status.kept = version);
@@ -91,6 +93,8 @@ impl Applier {
                 return Ok(Err(self.refuse(SnapshotError::Unfit(error.to_string()))));
             }
         }
+        let probe = Ask::Probe(checked.others(&self.office));
+        self.worker.send(probe).await.map_err(|_| Ending)?;
         tracing::info!(version = %checked.version(), "following a snapshot");
         self.follow(&checked, tables, SystemTime::now());
         self.keep

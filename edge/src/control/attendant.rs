@@ -2,8 +2,12 @@
 
 use crate::control::figures::{Figures, LinkFigures};
 use crate::edge::Reporter;
+use crate::neighbours::place::Place;
 use crate::neighbours::tables::Tables;
 use crate::neighbours::tree::{Tree, TreeError};
+use crate::probing::Probing;
+use meridian_proto::v1::Rtt;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,10 +17,17 @@ pub(crate) enum Ask {
     Figures(bool, oneshot::Sender<Figures>),
     /// To take its place in this tree.
     Adopt(Tables, oneshot::Sender<Result<(), TreeError>>),
+    /// To measure the way to these offices, and to no others.
+    Probe(BTreeMap<String, Place>),
 }
 
 /// Answers for as long as it is asked and the workers run.
-pub(crate) async fn attend(reporter: Reporter, tree: Rc<Tree>, mut asks: mpsc::Receiver<Ask>) {
+pub(crate) async fn attend(
+    reporter: Reporter,
+    tree: Rc<Tree>,
+    probing: Probing,
+    mut asks: mpsc::Receiver<Ask>,
+) {
     while let Some(ask) = asks.recv().await {
         match ask {
             Ask::Figures(with_talks, answer) => {
@@ -28,7 +39,7 @@ pub(crate) async fn attend(reporter: Reporter, tree: Rc<Tree>, mut asks: mpsc::R
                     shares,
                     links: links(&reporter),
                     wished: tree.wished(),
-                    rtts: Vec::new(),
+                    rtts: rtts(&probing),
                     clients: reporter.clients(),
                     with_talks,
                 });
@@ -36,10 +47,20 @@ pub(crate) async fn attend(reporter: Reporter, tree: Rc<Tree>, mut asks: mpsc::R
             Ask::Adopt(tables, answer) => {
                 let _ = answer.send(tree.adopt(tables));
             }
+            Ask::Probe(places) => probing.set_targets(places),
         }
     }
 }
 
 fn links(reporter: &Reporter) -> Vec<LinkFigures> {
     reporter.first().look(|state| state.stats.links())
+}
+
+fn rtts(probing: &Probing) -> Vec<Rtt> {
+    let measured = probing.rtts().into_iter();
+    let rtt = measured.map(|measured| Rtt {
+        office: measured.office,
+        rtt_us: measured.latest_us,
+    });
+    rtt.collect()
 }

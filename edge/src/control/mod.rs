@@ -27,6 +27,7 @@ use crate::control::link::Shared;
 use crate::control::status::Status;
 use crate::edge::Edge;
 use crate::neighbours::tree::Tree;
+use crate::probing::Probing;
 use anyhow::Context;
 use meridian_proto::v1;
 use meridian_session::tls::Identity;
@@ -91,7 +92,8 @@ impl Control {
             keep,
             in_use: InUse::default(),
         };
-        applier.begin_with(&kept, tree);
+        let probing = Probing::start().context("no socket to measure round trips with")?;
+        applier.begin_with(&kept, tree, &probing);
         let (sessions, draining) = (edge.sessions().clone(), edge.draining().clone());
         let status = board.subscribe();
         let (stop, stopped) = oneshot::channel();
@@ -114,7 +116,7 @@ impl Control {
         let thread = thread
             .spawn(work)
             .context("no thread for the control plane")?;
-        let attending = attendant::attend(edge.reporter(), tree.clone(), asks);
+        let attending = attendant::attend(edge.reporter(), tree.clone(), probing, asks);
         Ok(Some(Control {
             status,
             attending: tokio::task::spawn_local(attending).abort_handle(),

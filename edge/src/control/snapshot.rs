@@ -234,6 +234,13 @@ impl Checked {
             .collect()
     }
 
+    /// Where the other edges are dialled.
+    pub(crate) fn others(&self, office: &str) -> BTreeMap<String, Place> {
+        let mut places = self.tables.places.clone();
+        places.remove(office);
+        places
+    }
+
     /// Whether this office is to be emptied.
     pub(crate) fn drain(&self, office: &str) -> Option<DrainOrder> {
         let drain = self
