@@ -1,5 +1,6 @@
 //! The control plane's configuration: a TOML file, read whole and checked before a port is bound.
 
+use crate::oidc::config::OidcConfig;
 use crate::store::etcd::{self, EtcdConfig};
 use anyhow::Context;
 use meridian_control_core::ids::Replica;
@@ -37,6 +38,8 @@ pub struct Config {
     /// Where people are.
     #[serde(default)]
     pub geography: Geography,
+    /// Sign-in with the organisation's own accounts; without it there are personal links and access tokens alone.
+    pub oidc: Option<OidcConfig>,
     /// Spans of time.
     #[serde(default)]
     pub timing: Timing,
@@ -327,6 +330,9 @@ impl Config {
         if timing.replica_ms < 1_000 {
             return wrong("replica_ms", "the store's leases last at least 1,000 ms");
         }
+        if let Some(oidc) = &self.oidc {
+            oidc.check()?;
+        }
         self.check_files()
     }
 
@@ -337,6 +343,7 @@ impl Config {
             files.extend(etcd.identity.iter().flat_map(|i| [&i.certificate, &i.key]));
         }
         files.extend(self.geography.maxmind.iter().chain(&self.geography.offices));
+        files.extend(self.oidc.iter().flat_map(OidcConfig::files));
         for path in files {
             if !path.is_file() {
                 let needle = path.display().to_string();
@@ -423,5 +430,27 @@ embedded = "state.redb"
         assert!(line == 5 && what.contains("no.pem"), "{line}: {what}");
         let (line, what) = fails("[store]", "[tokens]\nmedia_s = 5\n[store]");
         assert!(line == 9 && what.contains("60 to"), "{line}: {what}");
+    }
+
+    #[test]
+    fn sign_in_is_over_https_and_comes_back_to_where_it_is_taken() {
+        let oidc = |redirect: &str, more: &str| {
+            format!(
+                "[oidc]\nissuer = \"https://id.test\"\nclient_id = \"m\"\n\
+                 redirect_url = \"{redirect}\"\n{more}\n[store]"
+            )
+        };
+        let good = "https://meet.test/oidc/callback";
+        Config::parse(&GOOD.replace("[store]", &oidc(good, ""))).expect("it is good");
+        for wrong in ["http://meet.test/oidc/callback", "https://meet.test/"] {
+            let (line, what) = fails("[store]", &oidc(wrong, ""));
+            assert!(
+                line == 11 && what.contains("/oidc/callback"),
+                "{line}: {what}"
+            );
+        }
+        let organiser = "[[oidc.organisers]]\nemail = \"olga\"\noffices = [\"geneva\"]";
+        let (line, what) = fails("[store]", &oidc(good, organiser));
+        assert!(line == 13 && what.contains("e-mail"), "{line}: {what}");
     }
 }

@@ -56,6 +56,20 @@ counters! {
     people_refused,
     /// Calls of organisers and operators that were not theirs to make.
     people_denied,
+    /// Sign-ins that were sent to the identity provider.
+    sign_ins_begun,
+    /// Sign-ins that ended with an invitation or an access token.
+    sign_ins_completed,
+    /// Answers to no sign-in of their browser's, too late, or to a link that names no meeting.
+    sign_ins_stale,
+    /// Sign-ins that were cancelled at the identity provider.
+    sign_ins_cancelled,
+    /// Sign-ins whose ID token was not good.
+    sign_ins_untrusted,
+    /// People who signed in and are nobody here, or whose address is not confirmed.
+    sign_ins_refused,
+    /// Sign-ins that failed, as the identity provider was away or too many came at a time.
+    sign_ins_failed,
     /// Edges without the right certificate.
     edges_refused,
     /// Sessions ended as their participant had opened too many.

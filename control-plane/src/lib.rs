@@ -12,6 +12,7 @@ pub mod listener;
 pub mod membership;
 pub mod mirror;
 pub mod offices;
+pub mod oidc;
 pub mod plane;
 pub mod records;
 pub mod services;

@@ -9,6 +9,7 @@ use crate::listener;
 use crate::membership;
 use crate::mirror::Mirror;
 use crate::offices::Offices;
+use crate::oidc::Oidc;
 use crate::plane::{Clock, Plane};
 use crate::services;
 use crate::snapshot;
@@ -155,6 +156,7 @@ impl Replica {
     pub async fn start(plane: Arc<Plane>) -> anyhow::Result<Replica> {
         let config = &plane.config;
         let tls = listener::tls(&config.tls, &config.edges.ca)?;
+        let oidc = Oidc::open(&plane)?;
         let bound = TcpListener::bind(config.listen).await;
         let bound = bound.with_context(|| {
             format!(
@@ -165,7 +167,7 @@ impl Replica {
         let address = bound.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let app = services::routes(plane.clone(), stopped.clone()).await;
+        let app = services::routes(plane.clone(), oidc, stopped.clone()).await;
         tasks.spawn(listener::serve(bound, tls, app, stopped.clone()));
         tasks.spawn(until(stopped.clone(), snapshot::keep(plane.clone())));
         tasks.spawn(until(

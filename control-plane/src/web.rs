@@ -1,26 +1,59 @@
 //! What the port serves besides gRPC: whether this replica lives and is ready, its counters, and the web pages.
 
+use crate::oidc::{self, Oidc};
 use crate::plane::Plane;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::sync::Arc;
 use tower_http::services::ServeDir;
 
-/// The routes. Pages get headers that keep other sites from framing or sniffing them.
-pub fn routes(plane: Arc<Plane>) -> Router {
+/// What pages may do, unless an answer says it more strictly. Everything comes from this origin, but for connections: edges
+/// are other hosts, come and go while a page is open, and are reached by WebTransport (`https:`) and WebSocket (`wss:`).
+/// `blob:` is where media is played from. No other site may frame a page: it holds a camera and a microphone.
+const POLICY: &str = "default-src 'self'; connect-src 'self' https: wss:; media-src 'self' blob:; \
+    img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; \
+    frame-ancestors 'none'";
+
+/// Of every answer that is no gRPC, where it has none of its own. Pages are asked for anew, so that an upgrade is seen at
+/// once. There is no `access-control-allow-origin`, here or at gRPC-web: pages of other origins cannot call.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::CACHE_CONTROL, "no-cache"),
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+];
+
+/// The routes.
+pub fn routes(plane: Arc<Plane>, oidc: Option<Oidc>) -> Router {
     let pages = plane.config.pages.folder.clone();
     let own = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(plane);
-    match pages {
+    let own = match oidc {
+        Some(oidc) => own.merge(oidc::routes(oidc)),
+        None => own,
+    };
+    let own = match pages {
         Some(folder) => own.fallback_service(ServeDir::new(folder)),
         None => own,
+    };
+    own.layer(map_response(guarded))
+}
+
+async fn guarded(mut answer: Response) -> Response {
+    for (name, value) in HEADERS {
+        let headers = answer.headers_mut();
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
+    answer
 }
 
 /// Ready: the state was read once. A store that is away later does not make it less so, as delegates can still join.

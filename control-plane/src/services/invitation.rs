@@ -32,7 +32,7 @@ pub(super) fn read(plane: &Plane, text: &str) -> Result<Invitation, Status> {
 ///
 /// # Errors
 /// INTERNAL: the keys cannot be used.
-pub(super) fn sign(plane: &Plane, invitation: &Invitation) -> Result<(String, String), Status> {
+pub(crate) fn sign(plane: &Plane, invitation: &Invitation) -> Result<(String, String), Status> {
     let signed = plane.rings().invitation.sign(invitation);
     let signed = signed.map_err(|error| Status::internal(error.to_string()))?;
     let base = plane.config.pages.base_url.as_deref().unwrap_or("");

@@ -1,11 +1,12 @@
 //! The gRPC services, one file each, and the port's routes.
 
 pub mod edge;
-mod invitation;
+pub(crate) mod invitation;
 pub mod join;
 pub mod meeting;
 pub mod ops;
 
+use crate::oidc::Oidc;
 use crate::plane::Plane;
 use crate::web;
 use axum::Router;
@@ -37,13 +38,14 @@ const STREAM_QUEUE: usize = 2;
 const HEALTH_EVERY: Duration = Duration::from_millis(500);
 
 /// Everything the port answers.
-pub async fn routes(plane: Arc<Plane>, stop: watch::Receiver<bool>) -> Router {
+pub async fn routes(plane: Arc<Plane>, oidc: Option<Oidc>, stop: watch::Receiver<bool>) -> Router {
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(tell_health(plane.clone(), reporter, stop));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
-        .expect("the contract's descriptor was made with it");
+        .expect("descriptors were made with the contracts");
     let edge = EdgeServiceServer::new(edge::Service(plane.clone()));
     let join = JoinServiceServer::new(join::Service(plane.clone()));
     let meeting = MeetingServiceServer::new(meeting::Service(plane.clone()));
@@ -56,7 +58,7 @@ pub async fn routes(plane: Arc<Plane>, stop: watch::Receiver<bool>) -> Router {
         .add_service(ops.max_decoding_message_size(MAX_MESSAGE));
     let grpc = grpc.into_axum_router().layer(GrpcWebLayer::new());
     // What is no call is a page, so the gRPC router must not answer for it.
-    web::routes(plane).merge(grpc.reset_fallback())
+    web::routes(plane, oidc).merge(grpc.reset_fallback())
 }
 
 async fn tell_health(

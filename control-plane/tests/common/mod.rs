@@ -7,7 +7,9 @@
     reason = "each test file uses its part"
 )]
 
+pub mod browser;
 pub mod etcd;
+pub mod provider;
 pub mod stage;
 
 use std::{future::Future, time::Duration};

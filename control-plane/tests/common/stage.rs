@@ -1,8 +1,10 @@
 //! A replica over a store of its own, certificates, and callers of every kind.
 
 use super::etcd::Cluster;
+use meridian_control_core::registry::State;
 use meridian_control_plane::config::{self, Config};
 use meridian_control_plane::plane::Clock;
+use meridian_control_plane::records::{EdgeRecord, key};
 use meridian_control_plane::start::{self, Replica};
 use meridian_control_plane::tokens::Access;
 use meridian_proto::v1::edge_service_client::EdgeServiceClient;
@@ -148,6 +150,20 @@ impl Stage {
         edge.report(ReportRequest {
             is_complete: true,
             ..edge.said()
+        })
+        .await;
+        edge
+    }
+
+    /// The same, once its report was taken: delegates can go there.
+    pub async fn open_edge(&self, office: &str, places: u32) -> Edge {
+        let edge = self.edge(office, places).await;
+        let plane = self.replica.plane();
+        until("the edge is open", || {
+            let sites = plane.desk().sites();
+            let mut open = sites.iter().filter(|site| site.state == State::Alive);
+            let is_known = plane.record::<EdgeRecord>(&key::edge(office)).is_some();
+            is_known && open.any(|site| site.office.as_str() == office)
         })
         .await;
         edge
@@ -356,6 +372,7 @@ fn config(folder: &TempDir, authority: &Authority) -> Config {
         tokens: Default::default(),
         pages: Default::default(),
         geography: Default::default(),
+        oidc: None,
         timing: Default::default(),
     }
 }
