@@ -32,7 +32,7 @@ pub struct Holder {
 pub struct Revocation {
     /// Of this meeting; `None`: of every meeting.
     pub meeting: Option<String>,
-    /// Given to this participant.
+    /// Given to this participant; `*`: to anybody.
     pub participant: String,
     /// Of a generation (`gen`) below this one.
     pub below_generation: u64,
@@ -134,10 +134,18 @@ impl State {
             meeting: None,
             participant: holder.participant.clone(),
         };
+        let everybody = Holder {
+            meeting: holder.meeting.clone(),
+            participant: EVERYBODY.to_owned(),
+        };
         let below = |holder: &Holder| self.revoked.get(holder).copied().unwrap_or(0);
-        generation < below(holder).max(below(&everywhere))
+        let voids = [holder, &everywhere, &everybody].map(below);
+        voids.into_iter().any(|below| generation < below)
     }
 }
+
+/// Stands for whoever has a token: no participant's id has an asterisk.
+const EVERYBODY: &str = "*";
 
 #[cfg(test)]
 mod tests {
@@ -168,6 +176,18 @@ mod tests {
         access.replace_revocations(vec![revocation(None, 1)]);
         assert!(access.has_revoked(&holder(Some("plenary")), 0));
         assert!(!access.has_revoked(&holder(Some("council")), 2));
+    }
+
+    #[test]
+    fn a_whole_meeting_can_be_revoked_and_no_other_is() {
+        let access = AccessControl::new(Access::ControlPlane);
+        access.replace_revocations(vec![Revocation {
+            participant: "*".to_owned(),
+            ..revocation(Some("council"), u64::MAX)
+        }]);
+        assert!(access.has_revoked(&holder(Some("council")), 9));
+        assert!(!access.has_revoked(&holder(Some("plenary")), 0));
+        assert!(!access.has_revoked(&holder(None), 0));
     }
 
     #[test]
