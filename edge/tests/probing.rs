@@ -73,7 +73,7 @@ fn the_way_to_an_edge_is_measured_and_its_length_seen() {
         ]
         .map(|(office, address)| (office.to_owned(), address.into()))
         .into();
-        let probing = Probing::start().expect("a socket");
+        let probing = Probing::start(Default::default()).expect("a socket");
         probing.set_targets(targets);
         let rtts = measured(&probing, 3).await;
         let of = |office: &str| rtts.iter().find(|rtt| rtt.office == office);

@@ -92,7 +92,8 @@ impl Control {
             keep,
             in_use: InUse::default(),
         };
-        let probing = Probing::start().context("no socket to measure round trips with")?;
+        let probing = Probing::start(config.reach.clone())
+            .context("no socket to measure round trips with")?;
         applier.begin_with(&kept, tree, &probing);
         let (sessions, draining) = (edge.sessions().clone(), edge.draining().clone());
         let status = board.subscribe();

@@ -31,6 +31,7 @@ const LONGEST: usize = 2048;
 #[must_use = "it measures as long as it lives"]
 pub struct Probing {
     shared: Rc<Shared>,
+    reach: BTreeMap<String, Place>,
     tasks: [AbortHandle; 2],
 }
 
@@ -44,11 +45,11 @@ struct Shared {
 }
 
 impl Probing {
-    /// Measures nothing yet. Must run inside a [`tokio::task::LocalSet`].
+    /// Measures nothing yet. Offices in `reach` are dialled there, and so that way is measured. Must run inside a [`tokio::task::LocalSet`].
     ///
     /// # Errors
     /// There is no socket to be had.
-    pub fn start() -> io::Result<Probing> {
+    pub fn start(reach: BTreeMap<String, Place>) -> io::Result<Probing> {
         let socket = bind()?;
         let shared = Rc::new(Shared {
             prober: RefCell::default(),
@@ -60,13 +61,19 @@ impl Probing {
         let look_up = tokio::task::spawn_local(look_up(shared.clone()));
         Ok(Probing {
             shared,
+            reach,
             tasks: [run.abort_handle(), look_up.abort_handle()],
         })
     }
 
     /// Measures the way to these offices from now on, and to no others; [`MAX_TARGETS`] of them at most. What is known of
     /// those that stay is kept.
-    pub fn set_targets(&self, targets: BTreeMap<String, Place>) {
+    pub fn set_targets(&self, mut targets: BTreeMap<String, Place>) {
+        for (office, place) in &mut targets {
+            if let Some(reached) = self.reach.get(office) {
+                place.clone_from(reached);
+            }
+        }
         self.shared
             .prober
             .borrow_mut()
