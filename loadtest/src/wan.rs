@@ -2,6 +2,7 @@
 //!
 //! [`Link`] is the pure model of one direction, on a clock the caller brings. [`Emulator`] is the
 //! thin shell: a thread that forwards real datagrams through two such links until it is dropped.
+//! [`Network`] is many of them, by name.
 
 mod batch;
 mod control;
@@ -9,6 +10,7 @@ mod emulator;
 mod jitter;
 mod link;
 mod loss;
+mod network;
 mod overflow;
 mod params;
 mod sockets;
@@ -17,5 +19,6 @@ mod stats;
 pub use control::{Command, CommandError, Direction};
 pub use emulator::{Emulator, EmulatorConfig};
 pub use link::Link;
+pub use network::{Answer, LineError, LinesError, LinkLine, Network, RequestError, Sum};
 pub use params::{Change, Changes, LinkParams, ParamError};
 pub use stats::{LinkStats, Stats};

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meridian_loadtest::wan::{Command, Direction, Emulator, EmulatorConfig};
+use meridian_loadtest::wan::{Answer, Command, Direction, Emulator, EmulatorConfig, Network};
 
 /// Far longer than anything here takes: only a lost datagram waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -197,4 +197,31 @@ fn dropping_the_emulator_frees_its_port() {
     socket().send_to(b"in flight", address).unwrap();
     drop(link);
     UdpSocket::bind(address).unwrap();
+}
+
+#[test]
+fn links_are_told_apart_by_name_and_several_obey_at_once() {
+    let (target, client) = (socket(), socket());
+    let address = target.local_addr().unwrap();
+    let line = |name: &str| format!("{name} 127.0.0.1:0 {address} delay=1ms\n");
+    let lines = Network::read(&(line("a>b") + &line("a>c") + &line("b>a"))).unwrap();
+    let mut network = Network::default();
+    let opened = lines.into_iter().map(|line| network.open(line, 1).unwrap());
+    let doors: Vec<_> = opened.map(|stats| stats.listen).collect();
+    let Answer::Sum(sum) = network.carry_out("a>* blackhole on").unwrap() else {
+        panic!("the name stands for two links");
+    };
+    assert_eq!((sum.links, sum.up.blackhole), (2, true));
+    for (door, text) in doors.iter().zip(["one", "two", "three"]) {
+        client.send_to(text.as_bytes(), door).unwrap();
+    }
+    assert_eq!(receive(&target).0, b"three");
+    assert!(network.carry_out("c>a stats").is_err());
+    assert!(network.carry_out("a>b").is_err());
+    let Answer::One(stats) = network.carry_out("a>b blackhole off").unwrap() else {
+        panic!("the name is one link's");
+    };
+    assert!(!stats.up.blackhole);
+    client.send_to(b"again", doors[0]).unwrap();
+    assert_eq!(receive(&target).0, b"again");
 }

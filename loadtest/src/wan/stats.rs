@@ -72,3 +72,47 @@ pub struct LinkStats {
     /// Whether everything is being swallowed now.
     pub blackhole: bool,
 }
+
+impl LinkStats {
+    /// Sums; each `_max` becomes the larger, and `blackhole` whether one is.
+    pub(super) fn add(&mut self, other: &Self) {
+        let Self {
+            in_packets,
+            in_bytes,
+            out_packets,
+            out_bytes,
+            late_packets,
+            late_us_max,
+            dropped_loss,
+            dropped_queue,
+            dropped_blackhole,
+            dropped_flight,
+            send_failed,
+            duplicated,
+            reordered,
+            queue_packets,
+            queue_bytes,
+            queue_bytes_max,
+            flight_packets,
+            blackhole,
+        } = other;
+        self.in_packets += in_packets;
+        self.in_bytes += in_bytes;
+        self.out_packets += out_packets;
+        self.out_bytes += out_bytes;
+        self.late_packets += late_packets;
+        self.late_us_max = self.late_us_max.max(*late_us_max);
+        self.dropped_loss += dropped_loss;
+        self.dropped_queue += dropped_queue;
+        self.dropped_blackhole += dropped_blackhole;
+        self.dropped_flight += dropped_flight;
+        self.send_failed += send_failed;
+        self.duplicated += duplicated;
+        self.reordered += reordered;
+        self.queue_packets += queue_packets;
+        self.queue_bytes += queue_bytes;
+        self.queue_bytes_max = self.queue_bytes_max.max(*queue_bytes_max);
+        self.flight_packets += flight_packets;
+        self.blackhole |= blackhole;
+    }
+}
