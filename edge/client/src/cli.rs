@@ -94,11 +94,15 @@ pub struct ProbeArgs {
 #[derive(Debug, Args)]
 pub struct TargetArgs {
     /// The edge: moqt://HOST:PORT is raw QUIC, https:// WebTransport, wss:// qmux over WebSocket.
-    #[arg(long, value_parser = edge_url)]
-    pub url: Url,
-    /// The namespace, its fields between slashes, as in meridian/demo/p/bkk.
-    #[arg(long, value_parser = namespace)]
-    pub namespace: Namespace,
+    #[arg(long, value_parser = edge_url, required_unless_present = "join", conflicts_with = "join")]
+    pub url: Option<Url>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub invited: JoinArgs,
+    /// The namespace, its fields between slashes, as in meridian/demo/p/bkk. With --join also without what all of a
+    /// meeting's have in front, as in p/bkk; a publisher may leave it out.
+    #[arg(long, value_parser = namespace, required_unless_present = "join")]
+    pub namespace: Option<Namespace>,
     /// Speak only this draft; all are offered otherwise.
     #[arg(long, value_parser = draft)]
     pub draft: Option<Draft>,
@@ -111,6 +115,29 @@ pub struct TargetArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub trust: TrustArgs,
+}
+
+/// Who says where to go.
+#[derive(Clone, Debug, Default, Args)]
+pub struct JoinArgs {
+    /// Come in by invitation: a replica of the control plane, as in https://control-plane:8443. It says which edges to go
+    /// to, instead of --url. Several, repeated or with commas between, are asked in turn.
+    #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = replica_url, requires = "invitation")]
+    pub join: Vec<Url>,
+    /// The invitation, or the link it came in, or @FILE with either.
+    #[arg(
+        long,
+        env = "MERIDIAN_INVITATION",
+        hide_env_values = true,
+        value_name = "TEXT|@FILE"
+    )]
+    pub invitation: Option<String>,
+    /// Trust the authorities in this PEM file for the control plane; the machine's own if not given.
+    #[arg(long, value_name = "FILE", requires = "join")]
+    pub join_ca: Option<PathBuf>,
+    /// Where this is, as in KE (ISO 3166-1): the control plane picks edges near it.
+    #[arg(long, value_name = "CC", requires = "join")]
+    pub country: Option<String>,
 }
 
 /// Whom to trust. The machine's own authorities if nothing is said.
@@ -172,9 +199,10 @@ impl From<TransportName> for Transport {
 }
 
 impl TargetArgs {
-    /// The transport asked for, or the scheme's.
+    /// The transport asked for, or the scheme's; raw QUIC where the control plane says where to go.
     pub fn transport(&self) -> TransportName {
-        self.transport.unwrap_or_else(|| transport_of(&self.url))
+        let schemes = self.url.as_ref().map(transport_of);
+        self.transport.or(schemes).unwrap_or(TransportName::Quic)
     }
 }
 
@@ -198,6 +226,13 @@ fn edge_url(text: &str) -> Result<Url, String> {
         Some(host) if !host.is_empty() => Ok(url),
         _ => Err("the host is missing; try https://HOST:PORT/".to_owned()),
     }
+}
+
+fn replica_url(text: &str) -> Result<Url, String> {
+    let hint = "write https://HOST:PORT";
+    let url = Url::parse(text).map_err(|error| format!("{error}; {hint}"))?;
+    let is_good = url.scheme() == "https" && url.host_str().is_some_and(|host| !host.is_empty());
+    is_good.then_some(url).ok_or_else(|| hint.to_owned())
 }
 
 /// At most 32 fields of at least one byte, 4,096 bytes in all (draft-22 §2.4.1).
@@ -277,7 +312,7 @@ mod tests {
         assert_eq!(args.run.length, Some(Duration::from_secs(90)));
         assert_eq!(args.target.draft, Some(Draft::D20));
         assert_eq!(args.target.transport(), TransportName::Quic);
-        assert_eq!(args.target.namespace.0.len(), 4);
+        assert_eq!(args.target.namespace.expect("is given").0.len(), 4);
         assert!(args.repeat && args.run.json);
     }
 
@@ -319,6 +354,25 @@ mod tests {
             refused("meridian probe https://e --insecure --ca x.pem")
                 .contains("cannot be used with")
         );
+    }
+
+    #[test]
+    fn who_is_invited_needs_no_url_but_an_invitation() {
+        let line = "meridian publish a.webm --join https://one:8443,https://two:8443 --join https://three:8443 \
+                    --invitation @link --country KE";
+        let Command::Publish(args) = parse(line).expect("well formed").command else {
+            panic!("another command");
+        };
+        assert_eq!(args.target.invited.join.len(), 3);
+        assert_eq!(args.target.transport(), TransportName::Quic);
+        let refused = |line: &str| parse(line).expect_err("wrong").to_string();
+        let without = "meridian watch --join https://one:8443 --out x --namespace p/bkk";
+        assert!(refused(without).contains("--invitation"));
+        let both = "meridian watch --join https://one:8443 --invitation a --url https://e --out x";
+        assert!(refused(both).contains("cannot be used with"));
+        assert!(refused("meridian watch --out x --namespace a").contains("--url"));
+        let plain = "meridian watch --join http://one:8443 --invitation a --out x --namespace a";
+        assert!(refused(plain).contains("https://HOST:PORT"));
     }
 
     #[test]

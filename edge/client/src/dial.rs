@@ -14,20 +14,25 @@ use std::time::Duration;
 /// # Errors
 /// The trusted authorities cannot be read.
 pub fn dialer(target: &TargetArgs) -> Result<Dialer, Failure> {
+    let url = target.url.clone();
     Ok(Dialer {
-        url: target.url.clone(),
+        url: url.ok_or_else(|| Failure::new(ExitCode::Usage, anyhow!("--url is missing")))?,
         transport: target.transport().into(),
-        drafts: target
-            .draft
-            .map_or(Draft::PREFERRED.to_vec(), |draft| vec![draft]),
+        drafts: drafts(target),
         trust: trust(&target.trust)?,
         token: target.token.clone(),
         patience: PATIENCE,
     })
 }
 
+/// What is spoken, as the command line says.
+pub fn drafts(target: &TargetArgs) -> Vec<Draft> {
+    let only = target.draft.map(|draft| vec![draft]);
+    only.unwrap_or_else(|| Draft::PREFERRED.to_vec())
+}
+
 /// How long one attempt may take. A lost first packet is sent again after a third of a second.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads what the command line says about trust; the machine's own authorities if it says nothing.
 ///
@@ -43,19 +48,21 @@ pub fn trust(args: &TrustArgs) -> Result<Trust, Failure> {
     }
     let bundle = match &args.ca {
         Some(path) => path.as_path(),
-        None => SYSTEM_BUNDLES
-            .iter()
-            .map(Path::new)
-            .find(|path| path.exists())
-            .ok_or_else(|| {
-                usage(anyhow!(
-                    "this machine has no list of authorities; give --ca or --cert-hash"
-                ))
-            })?,
+        None => system_bundle().ok_or_else(|| {
+            usage(anyhow!(
+                "this machine has no list of authorities; give --ca or --cert-hash"
+            ))
+        })?,
     };
     Trust::load(bundle)
         .context("the trusted authorities")
         .map_err(usage)
+}
+
+/// Where this machine keeps its authorities.
+pub fn system_bundle() -> Option<&'static Path> {
+    let mut bundles = SYSTEM_BUNDLES.iter().map(Path::new);
+    bundles.find(|path| path.exists())
 }
 
 /// Where systems keep their authorities: Debian and its kin, Fedora and its kin, SUSE, Alpine and macOS.

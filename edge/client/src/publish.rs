@@ -2,21 +2,19 @@
 
 use crate::catalog::{AUDIO_TRACK, CATALOG_TRACK, Catalog, VIDEO_TRACK};
 use crate::cli::PublishArgs;
-use crate::dial::dialer;
 use crate::digest::Digest;
 use crate::exit::{ExitCode, Failure};
 use crate::group_clock::{CaptureClock, GroupClock};
-use crate::link::{Outages, dial_from, stopped};
+use crate::join::{Cause, Told};
+use crate::link::{Outages, stopped};
 use crate::loc::{self, Packager, priority};
 use crate::media::{Kind, MediaError, Program, Scheduled, Selection};
 use crate::meter::Meter;
 use crate::report::{Report, Reporter, TrackReport, milliseconds, say};
 use crate::wall;
+use crate::way::Way;
 use anyhow::Context;
-use bytes::Bytes;
-use meridian_session::client::{
-    Announced, DialError, Dialer, Ended, Line, Object, Offer, Outlet, announce,
-};
+use meridian_session::client::{Announced, Ended, Line, Object, Offer, Outlet, announce};
 use meridian_wire::Namespace;
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
@@ -36,11 +34,11 @@ pub async fn run(args: PublishArgs) -> Result<(), Failure> {
     if program.survey().truncated {
         say("the file ends in the middle of a frame; what is whole is published");
     }
-    let dialer = dialer(&args.target)?;
-    let mut broadcast = Broadcast::new(&args, &program)?;
-    broadcast.connect(&dialer).await?;
+    let way = Way::open(&args.target, args.run.wait).await?;
+    let mut broadcast = Broadcast::new(&args, way, &program)?;
+    broadcast.connect().await?;
     let frames = read_ahead(program);
-    let outcome = broadcast.run(&dialer, frames, args.run.length).await;
+    let outcome = broadcast.run(frames, args.run.length).await;
     broadcast.end().await?;
     outcome
 }
@@ -49,6 +47,7 @@ pub async fn run(args: PublishArgs) -> Result<(), Failure> {
 const CATALOG: usize = 0;
 
 struct Broadcast {
+    way: Way,
     namespace: Namespace,
     outlet: Outlet,
     line: Option<Line>,
@@ -80,11 +79,12 @@ type Reaching = Pin<Box<dyn Future<Output = Result<Reached, Failure>>>>;
 struct Reached {
     announced: Announced,
     line: Line,
+    told: Option<Told>,
     took: Duration,
 }
 
 impl Broadcast {
-    fn new(args: &PublishArgs, program: &Program) -> Result<Broadcast, Failure> {
+    fn new(args: &PublishArgs, way: Way, program: &Program) -> Result<Broadcast, Failure> {
         let now = Instant::now();
         let mut offers = vec![Offer {
             name: CATALOG_TRACK.to_owned(),
@@ -106,8 +106,9 @@ impl Broadcast {
             tracks.push(Media::new(Kind::Video, name, Packager::video(format), now));
         }
         let digest = args.run.digest.as_deref().map(Digest::create).transpose();
-        let namespace = args.target.namespace.clone();
+        let namespace = way.namespace(args.target.namespace.as_ref(), true)?;
         let mut broadcast = Broadcast {
+            way,
             outlet: Outlet::new(namespace.clone(), offers),
             namespace,
             line: None,
@@ -136,20 +137,23 @@ impl Broadcast {
     }
 
     /// The first session: the file starts when it is there.
-    async fn connect(&mut self, dialer: &Dialer) -> Result<(), Failure> {
-        let reached = self.reach(dialer, Bytes::new()).await?;
+    async fn connect(&mut self) -> Result<(), Failure> {
+        let reached = self.reach(Cause::First).await?;
         self.report.connect_ms = milliseconds(reached.took);
         self.reached(reached);
         Ok(())
     }
 
-    fn reach(&self, dialer: &Dialer, uri: Bytes) -> Reaching {
-        let (dialer, namespace) = (dialer.clone(), self.namespace.clone());
+    fn reach(&self, cause: Cause) -> Reaching {
+        let (way, namespace) = (self.way.clone(), self.namespace.clone());
         let deadline = Instant::now() + self.wait;
-        Box::pin(reach(dialer, uri, namespace, deadline))
+        Box::pin(reach(way, cause, namespace, deadline))
     }
 
     fn reached(&mut self, reached: Reached) {
+        if let Some(told) = &reached.told {
+            self.reporter.note(told);
+        }
         let connection = reached.line.session.connection();
         self.report.draft = connection.draft().protocol();
         self.report.transport = connection.transport().name();
@@ -171,7 +175,6 @@ impl Broadcast {
 
     async fn run(
         &mut self,
-        dialer: &Dialer,
         mut frames: mpsc::Receiver<Result<Scheduled, MediaError>>,
         length: Option<Duration>,
     ) -> Result<(), Failure> {
@@ -212,26 +215,32 @@ impl Broadcast {
                     say("connected again");
                 }
                 ended = self.outlet.serve() => {
+                    let cause = self.after(&ended)?;
                     say(&format!("{}; connecting again", describe(&ended)));
-                    let uri = match ended {
-                        Ended::Goaway(goaway) => goaway.uri,
-                        _ => {
-                            self.lose();
-                            listening = None;
-                            Bytes::new()
-                        }
-                    };
-                    reaching.get_or_insert_with(|| self.reach(dialer, uri));
+                    if !matches!(ended, Ended::Goaway(_)) {
+                        self.lose();
+                        listening = None;
+                    }
+                    reaching.get_or_insert_with(|| self.reach(cause));
                 }
                 () = leaving(&mut self.former) => self.leave_former(),
                 () = async { listening.as_mut().expect("checked").await }, if listening.is_some() => {
                     say("nothing was heard of the edge for half a second; connecting again");
                     self.lose();
                     listening = None;
-                    reaching.get_or_insert_with(|| self.reach(dialer, Bytes::new()));
+                    reaching.get_or_insert_with(|| self.reach(Cause::Lost));
                 }
                 _ = seconds.tick() => self.tick(),
             }
+        }
+    }
+
+    /// Why to look for an edge again, or why not.
+    fn after(&self, ended: &Ended) -> Result<Cause, Failure> {
+        match ended {
+            Ended::Goaway(goaway) => Ok(Cause::Goaway(goaway.uri.clone())),
+            Ended::Session(error) => self.way.after(error),
+            Ended::Withdrawn => Ok(Cause::Lost),
         }
     }
 
@@ -314,6 +323,7 @@ impl Broadcast {
         let report = &mut self.report;
         report.elapsed_s = ((now - self.began).as_secs_f64() * 1e3).round() / 1e3;
         report.reconnects = self.outages.reconnects;
+        report.offices = self.way.offices();
         report.longest_outage_ms = milliseconds(self.outages.longest);
         for track in &mut self.tracks {
             let figures = figures(&mut track.meter);
@@ -390,29 +400,28 @@ fn read_ahead(mut program: Program) -> mpsc::Receiver<Result<Scheduled, MediaErr
 }
 
 async fn reach(
-    dialer: Dialer,
-    mut uri: Bytes,
+    way: Way,
+    mut cause: Cause,
     namespace: Namespace,
     deadline: Instant,
 ) -> Result<Reached, Failure> {
     loop {
         let start = Instant::now();
-        let told = |error: &DialError| say(&format!("{error}; trying again"));
-        let dialed = dial_from(&dialer, &uri, deadline, told).await;
-        let line = dialed?.line;
+        let found = way.find(cause.clone(), deadline).await?;
+        let line = found.dialed.line;
         match announce(line.session.clone(), namespace.clone()).await {
             Ok(announced) => {
-                let took = start.elapsed();
                 return Ok(Reached {
                     announced,
                     line,
-                    took,
+                    told: found.told,
+                    took: start.elapsed(),
                 });
             }
             // Where the edge has pointed is no place for this: back to the one that was asked for.
-            Err(error) if !uri.is_empty() => {
+            Err(error) if matches!(cause, Cause::Goaway(_)) => {
                 say(&format!("{error}; going back"));
-                uri = Bytes::new();
+                cause = Cause::Lost;
             }
             Err(error) if error.is_refusal() => {
                 return Err(Failure::new(ExitCode::Refused, error));
@@ -422,6 +431,7 @@ async fn reach(
             }
             Err(error) => {
                 say(&format!("{error}; trying again"));
+                cause = Cause::Lost;
                 tokio::time::sleep(RETRY).await;
             }
         }

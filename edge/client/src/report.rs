@@ -27,6 +27,9 @@ pub struct Report {
     pub reconnects: u64,
     /// The longest time without a session.
     pub longest_outage_ms: f64,
+    /// The offices it was at, one after another; empty if it was told where to go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub offices: Vec<String>,
     /// Tracks by name.
     pub tracks: BTreeMap<String, TrackReport>,
     /// The recording, of a watcher.
@@ -107,6 +110,13 @@ impl Reporter {
         }
     }
 
+    /// Shows programs that something has happened.
+    pub fn note(&self, note: &impl Serialize) {
+        if self.json {
+            print_json(note);
+        }
+    }
+
     /// Shows the state of this second.
     pub fn second(&mut self, report: &Report, now: Instant) {
         if self.json {
@@ -158,7 +168,7 @@ pub fn say(words: &str) {
 /// Between lines that are not rewritten in place.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-fn print_json(report: &Report) {
+fn print_json(report: &impl Serialize) {
     let line = serde_json::to_string(report).expect("strings and numbers always serialize");
     // A reader that went away is no reason to stop publishing or recording.
     let _ = writeln!(std::io::stdout(), "{line}");
@@ -217,6 +227,9 @@ fn table(report: &Report) -> String {
             let _ = write!(out, "  {cell:>width$}");
         }
         out.push('\n');
+    }
+    if !report.offices.is_empty() {
+        let _ = writeln!(out, "at {}", report.offices.join(", then "));
     }
     if let Some(file) = report.recording {
         let _ = writeln!(

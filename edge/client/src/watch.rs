@@ -4,13 +4,13 @@ mod followed;
 mod viewing;
 
 use crate::cli::WatchArgs;
-use crate::dial::dialer;
 use crate::exit::{ExitCode, Failure};
-use crate::link::{Outages, dial_from, stopped};
+use crate::join::Cause;
+use crate::link::{Outages, stopped};
 use crate::report::{Report, Reporter, milliseconds, say};
+use crate::way::{Finding, Found, Way};
 use anyhow::anyhow;
-use bytes::Bytes;
-use meridian_session::client::{DialError, Dialed, Dialer, Event, Inlet, Line};
+use meridian_session::client::{Event, Inlet, Line};
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -21,9 +21,9 @@ use viewing::Viewing;
 /// # Errors
 /// Nothing was there to watch within the time allowed, the edge refuses, or the file cannot be written.
 pub async fn run(args: WatchArgs) -> Result<(), Failure> {
-    let dialer = dialer(&args.target)?;
-    let mut watch = Watch::new(&args)?;
-    let outcome = watch.run(&dialer, args.run.length).await;
+    let way = Way::open(&args.target, args.run.wait).await?;
+    let mut watch = Watch::new(&args, way)?;
+    let outcome = watch.run(args.run.length).await;
     watch.leave_former();
     if let Some(line) = watch.line.take() {
         line.hang_up().await;
@@ -32,6 +32,7 @@ pub async fn run(args: WatchArgs) -> Result<(), Failure> {
 }
 
 struct Watch {
+    way: Way,
     viewing: Viewing,
     inlet: Option<Inlet>,
     line: Option<Line>,
@@ -46,14 +47,15 @@ struct Watch {
     report: Report,
 }
 
-type Dialing = Pin<Box<dyn Future<Output = Result<Dialed, DialError>>>>;
 type Listening = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Watch {
-    fn new(args: &WatchArgs) -> Result<Watch, Failure> {
+    fn new(args: &WatchArgs, way: Way) -> Result<Watch, Failure> {
         let now = Instant::now();
+        let namespace = way.namespace(args.target.namespace.as_ref(), false)?;
         Ok(Watch {
-            viewing: Viewing::new(args, now)?,
+            way,
+            viewing: Viewing::new(args, namespace, now)?,
             inlet: None,
             line: None,
             former: None,
@@ -69,8 +71,8 @@ impl Watch {
         })
     }
 
-    async fn run(&mut self, dialer: &Dialer, length: Option<Duration>) -> Result<(), Failure> {
-        let mut dialing: Option<Dialing> = Some(self.dial(dialer, Bytes::new()));
+    async fn run(&mut self, length: Option<Duration>) -> Result<(), Failure> {
+        let mut dialing: Option<Finding> = Some(self.find(Cause::First));
         let mut listening: Option<Listening> = None;
         let mut end = length.map(|length| self.began + length);
         let mut stopping = pin!(stopped());
@@ -97,21 +99,22 @@ impl Watch {
                 () = &mut stopping => return Ok(()),
                 dialed = async { dialing.as_mut().expect("checked").await }, if dialing.is_some() => {
                     dialing = None;
-                    let dialed = dialed?;
-                    listening = Some(Box::pin(dialed.line.clone().silence()));
-                    self.connected(dialed);
+                    let found = dialed?;
+                    listening = Some(Box::pin(found.dialed.line.clone().silence()));
+                    self.connected(found);
                 }
                 event = next(self.inlet.as_mut()) => match event {
                     Event::Ended(error) => {
+                        let cause = self.way.after(&error)?;
                         say(&format!("the session ended ({error}); connecting again"));
                         listening = None;
                         self.lose();
-                        dialing.get_or_insert_with(|| self.dial(dialer, Bytes::new()));
+                        dialing.get_or_insert_with(|| self.find(cause));
                     }
                     Event::Goaway(goaway) => {
                         if dialing.is_none() {
                             say("the edge asks to go elsewhere; connecting there");
-                            dialing = Some(self.dial(dialer, goaway.uri));
+                            dialing = Some(self.find(Cause::Goaway(goaway.uri)));
                         }
                     }
                     event => self.take(event)?,
@@ -125,7 +128,7 @@ impl Watch {
                     say("nothing was heard of the edge for half a second; connecting again");
                     listening = None;
                     self.lose();
-                    dialing.get_or_insert_with(|| self.dial(dialer, Bytes::new()));
+                    dialing.get_or_insert_with(|| self.find(Cause::Lost));
                 }
                 _ = seconds.tick() => self.tick(),
                 () = sleep_until(wake.into()) => {
@@ -137,18 +140,15 @@ impl Watch {
         }
     }
 
-    /// Dials where the edge has pointed, or else the edge that was asked for.
-    fn dial(&self, dialer: &Dialer, uri: Bytes) -> Dialing {
-        let dialer = dialer.clone();
-        let deadline = Instant::now() + self.wait;
-        Box::pin(async move {
-            let told = |error: &DialError| say(&format!("{error}; trying again"));
-            dial_from(&dialer, &uri, deadline, told).await
-        })
+    fn find(&self, cause: Cause) -> Finding {
+        self.way.find(cause, Instant::now() + self.wait)
     }
 
-    fn connected(&mut self, dialed: Dialed) {
+    fn connected(&mut self, Found { dialed, told }: Found) {
         let now = Instant::now();
+        if let Some(told) = &told {
+            self.reporter.note(told);
+        }
         if self.report.draft.is_empty() {
             self.report.connect_ms = milliseconds(dialed.connect + dialed.setup);
         }
@@ -221,6 +221,7 @@ impl Watch {
         let report = &mut self.report;
         report.elapsed_s = ((now - self.began).as_secs_f64() * 1e3).round() / 1e3;
         report.reconnects = self.outages.reconnects;
+        report.offices = self.way.offices();
         report.longest_outage_ms = milliseconds(self.outages.longest);
     }
 

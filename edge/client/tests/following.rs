@@ -2,19 +2,18 @@
 
 mod common;
 
+use common::running::{Running, objects};
 use common::{scratch, talk};
 use meridian_edge::Edge;
 use meridian_edge::access::Access;
 use meridian_edge::clients::Doors;
 use meridian_edge::draining::Target;
 use meridian_session::tls::{self, Identity};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::read_to_string;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -73,53 +72,6 @@ fn check(dir: &Path, track: &str) {
     assert!(to - from > 100, "{track}: {from} to {to}");
     let missing: Vec<_> = (*from..*to).filter(|n| !places.contains(n)).collect();
     assert!(missing.is_empty(), "{track}: {missing:?} of {from} to {to}");
-}
-
-fn objects(report: &Value) -> u64 {
-    report["tracks"]["audio"]["objects"].as_u64().unwrap_or(0)
-}
-
-struct Running {
-    process: Child,
-    said: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Running {
-        let mut process = command.spawn().expect("starts");
-        let said = BufReader::new(process.stdout.take().expect("is piped"));
-        Running { process, said }
-    }
-
-    fn reads_until(&mut self, mut is_it: impl FnMut(&Value) -> bool) -> Value {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            let length = self.said.read_line(&mut line).expect("UTF-8");
-            assert!(length > 0, "it ended early");
-            let report: Value = serde_json::from_str(&line).expect("JSON");
-            if is_it(&report) {
-                return report;
-            }
-        }
-    }
-
-    /// Asks it to end; what it says in the end.
-    fn stop(mut self) -> Value {
-        let kill = format!("kill -TERM {}", self.process.id());
-        let killed = Command::new("sh").args(["-c", &kill]).status();
-        assert!(killed.expect("a shell").success());
-        let summary = self.reads_until(|report| report["kind"] == "summary");
-        assert!(self.process.wait().expect("ends").success());
-        summary
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended, unless the test fails.
-        let _ = self.process.kill();
-    }
 }
 
 fn meridian(what: &str, edge: SocketAddr, digest: &Path) -> Command {

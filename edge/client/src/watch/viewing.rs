@@ -50,10 +50,14 @@ struct Wanted {
 }
 
 impl Viewing {
-    pub(super) fn new(args: &WatchArgs, now: Instant) -> Result<Viewing, Failure> {
+    pub(super) fn new(
+        args: &WatchArgs,
+        namespace: Namespace,
+        now: Instant,
+    ) -> Result<Viewing, Failure> {
         let digest = args.run.digest.as_deref().map(Digest::create).transpose();
         Ok(Viewing {
-            namespace: args.target.namespace.clone(),
+            namespace,
             wait: args.run.wait,
             wanted: Wanted {
                 audio: !args.run.no_audio,

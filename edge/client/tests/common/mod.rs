@@ -1,6 +1,8 @@
 //! ffmpeg and ffprobe for tests: real files made, and files judged by somebody else's reader.
 #![allow(dead_code)] // Each test binary uses its own part.
 
+pub(crate) mod running;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

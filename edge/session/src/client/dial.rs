@@ -1,14 +1,15 @@
 //! From a URL to an established MoQT session, over any transport, with the time each step took.
 
 use crate::endpoint::QuicSettings;
-use crate::session::{Options, Session, SessionError};
+use crate::session::{Options, RequestStream, SendError, Session, SessionError};
 use crate::tls::{self, Trust};
 use crate::transport::{
     Connection, ConnectionLost, Transport, UpgradeError, WebSocketSettings, alpn,
     connect_web_socket, connect_web_transport,
 };
+use meridian_wire::control::Subscribe;
 use meridian_wire::param::AuthorizationToken;
-use meridian_wire::{Draft, TerminationCode};
+use meridian_wire::{Draft, FullTrackName, Message, Parameters, TerminationCode};
 use rustls::pki_types::ServerName;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -93,6 +94,30 @@ impl Line {
                 return;
             }
         }
+    }
+
+    /// Shows the edge another token of the same holder, so that the session outlives the first one's time: with a question
+    /// about a track (TRACK_STATUS, draft-22 §9.17), whose answer comes on what is returned.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub async fn show_token(
+        &self,
+        token: &str,
+        about: FullTrackName,
+    ) -> Result<RequestStream, SendError> {
+        let params = Parameters {
+            authorization_tokens: vec![token_parameter(token)],
+            ..Parameters::default()
+        };
+        let ask = |request_id| {
+            Message::TrackStatus(Subscribe {
+                request_id,
+                track: about,
+                params,
+            })
+        };
+        self.session.open_request(ask).await
     }
 
     /// Ends a session whose edge does not answer, without waiting. Should it come back, it knows at once.
