@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use anyhow::{Result, ensure};
 use signal_hook::{consts, flag};
 
 /// Whether this process has been asked to end.
@@ -26,6 +27,15 @@ impl Interrupt {
         flag::register(consts::SIGINT, asked.clone())?;
         flag::register(consts::SIGTERM, asked.clone())?;
         Ok(Self(asked))
+    }
+
+    /// For long waits.
+    ///
+    /// # Errors
+    /// Once a signal has come.
+    pub fn check(&self) -> Result<()> {
+        ensure!(!self.asked(), "interrupted");
+        Ok(())
     }
 
     /// True once a signal has come.

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     figures::Figures,
-    stage::{PUBLISHER, Stage, WATCHERS},
+    interrupt::Interrupt,
+    stage::{PUBLISHER, Stage, watcher},
     verify::{Media, decodes_clean},
 };
 
@@ -16,11 +17,11 @@ use super::{
 /// If an object was altered, doubled or lost, or a file is not whole.
 pub(super) fn recordings(stage: &Stage, figures: &Figures) -> Result<()> {
     let sent = objects(&stage.digest(PUBLISHER))?;
-    for watcher in WATCHERS {
-        let name = watcher.name;
-        let got = objects(&stage.digest(name))?;
+    for office in &stage.cast.watchers {
+        let name = watcher(office);
+        let got = objects(&stage.digest(&name))?;
         let compared = compare(&sent, &got).with_context(|| format!("at {name}"))?;
-        let file = stage.recording(name);
+        let file = stage.recording(&name);
         let media = Media::probe(&file)?;
         decodes_clean(&file)?;
         for kind in ["audio", "video"] {
@@ -46,6 +47,27 @@ pub(super) fn recordings(stage: &Stage, figures: &Figures) -> Result<()> {
             media.duration
         );
     }
+    Ok(())
+}
+
+/// Judges where people were sent and how edges are joined.
+///
+/// # Errors
+/// If somebody was not sent to their own office, or an edge is not in the tree.
+pub(super) fn placements(stage: &Stage, figures: &Figures, interrupt: &Interrupt) -> Result<()> {
+    for (name, office) in stage.participants() {
+        let sent = figures.sent(&name);
+        let sent = sent.with_context(|| format!("{name} has not told where it was sent"))?;
+        ensure!(
+            sent == office,
+            "{name} was sent to {sent} instead of {office}"
+        );
+    }
+    stage.network.wait_until_joined(interrupt)?;
+    say!(
+        "everybody was sent to their own office's edge; {} edges are in one tree",
+        stage.network.sites.len()
+    );
     Ok(())
 }
 

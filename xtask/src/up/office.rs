@@ -1,6 +1,7 @@
 //! An office's configuration as `meridian-edge` reads it, written from what the talk needs.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
@@ -22,8 +23,23 @@ pub struct Office {
     pub neighbours: SocketAddr,
     /// Other edges, and where to dial those that are dialled.
     pub links: Vec<Neighbour>,
+    /// Where others are dialled, if not where they listen: at the near end of an emulated path.
+    pub reach: BTreeMap<String, SocketAddr>,
+    /// Who gives it neighbours and keys; without it the edge is open to everybody.
+    pub control: Option<Control>,
     /// How fast it sends.
     pub congestion: Congestion,
+}
+
+/// The control plane, as an edge is told of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Control {
+    /// Its replicas' URLs.
+    pub addresses: Vec<String>,
+    /// The authority of their certificates.
+    pub ca: PathBuf,
+    /// The folder in which the edge keeps what it was told.
+    pub state: PathBuf,
 }
 
 /// Congestion controllers as the edge's configuration names them.
@@ -76,14 +92,24 @@ impl Office {
     /// # Errors
     /// If no port is free.
     pub fn on_free_ports(id: &str, links: Vec<Neighbour>) -> Result<Self> {
-        let [clients, neighbours] = free_addresses().context("no free ports")?;
+        let at = free_addresses().context("no free ports")?;
         Ok(Self {
+            links,
+            ..Self::at(id, at)
+        })
+    }
+
+    /// An office without neighbours that listens there, for clients and for edges.
+    pub fn at(id: &str, [clients, neighbours]: [SocketAddr; 2]) -> Self {
+        Self {
             id: id.to_owned(),
             clients,
             neighbours,
-            links,
+            links: Vec::new(),
+            reach: BTreeMap::new(),
+            control: None,
             congestion: Congestion::default(),
-        })
+        }
     }
 
     /// Writes the configuration, with certificates from `authority`, and says where.
@@ -94,7 +120,11 @@ impl Office {
         let own_name = format!("DNS:{}", self.id);
         let towards_edges = authority.identity(&self.id, &[&own_name])?;
         let public = format!("{}-public", self.id);
-        let names = [own_name.as_str(), "DNS:localhost", "IP:127.0.0.1", "IP:::1"];
+        let address = format!("IP:{}", self.clients.ip());
+        let mut names = vec![own_name.as_str(), "DNS:localhost", "IP:127.0.0.1", "IP:::1"];
+        if !names.contains(&address.as_str()) {
+            names.push(&address);
+        }
         let towards_clients = authority.identity(&public, &names)?;
         let file = folder.join(format!("{}.toml", self.id));
         let config = self.config(authority, &towards_clients, &towards_edges);
@@ -121,8 +151,10 @@ impl Office {
                 ca: authority.certificate(),
                 own: towards_edges.into(),
             },
-            access: Access { open: true },
+            access: self.control.is_none().then_some(Access { open: true }),
             congestion: self.congestion,
+            reach: &self.reach,
+            control: self.control.as_ref(),
             neighbour: &self.links,
         }
     }
@@ -153,8 +185,14 @@ struct Config<'a> {
     listen: Listen,
     tls: Files<'a>,
     neighbour_tls: NeighbourTls<'a>,
-    access: Access,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<Access>,
     congestion: Congestion,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    reach: &'a BTreeMap<String, SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control: Option<&'a Control>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     neighbour: &'a [Neighbour],
 }
 
@@ -199,17 +237,13 @@ mod tests {
     fn a_configuration_has_the_form_the_edge_reads() {
         let folder = crate::workspace::made("test-office").unwrap();
         let authority = Authority::ensure(&folder).unwrap();
-        let office = Office {
-            id: "bangkok".into(),
-            clients: "127.0.0.1:4443".parse().unwrap(),
-            neighbours: "127.0.0.1:4444".parse().unwrap(),
-            links: vec![Neighbour {
-                office: "geneva".into(),
-                role: Role::BackupParent,
-                address: Some("127.0.0.1:5000".parse().unwrap()),
-            }],
-            congestion: Congestion::default(),
-        };
+        let at = ["127.0.0.1:4443", "127.0.0.1:4444"].map(|at| at.parse().unwrap());
+        let mut office = Office::at("bangkok", at);
+        office.links = vec![Neighbour {
+            office: "geneva".into(),
+            role: Role::BackupParent,
+            address: Some("127.0.0.1:5000".parse().unwrap()),
+        }];
         let text = fs::read_to_string(office.write(&folder, &authority).unwrap()).unwrap();
         let read: toml::Table = text.parse().unwrap();
         assert_eq!(read["office"].as_str(), Some("bangkok"));
@@ -235,6 +269,28 @@ mod tests {
         assert_eq!(read["neighbour"][0]["role"].as_str(), Some("backup-parent"));
         assert_eq!(read["access"]["open"].as_bool(), Some(true));
         assert_eq!(read["congestion"]["clients"].as_str(), Some("steady"));
+    }
+
+    #[test]
+    fn an_edge_with_a_control_plane_is_not_open_and_has_no_neighbours_of_its_own() {
+        let folder = crate::workspace::made("test-office").unwrap();
+        let authority = Authority::ensure(&folder).unwrap();
+        let at = ["127.0.0.1:4443", "127.0.0.1:4444"].map(|at| at.parse().unwrap());
+        let mut office = Office::at("cairo", at);
+        office.reach.insert("geneva".into(), at[0]);
+        office.control = Some(Control {
+            addresses: vec!["https://127.0.0.1:8443".into()],
+            ca: authority.certificate(),
+            state: folder.join("state"),
+        });
+        let text = fs::read_to_string(office.write(&folder, &authority).unwrap()).unwrap();
+        let read: toml::Table = text.parse().unwrap();
+        assert_eq!(read["reach"]["geneva"].as_str(), Some("127.0.0.1:4443"));
+        assert_eq!(
+            read["control"]["addresses"][0].as_str(),
+            Some("https://127.0.0.1:8443")
+        );
+        assert!(!read.contains_key("access") && !read.contains_key("neighbour"));
     }
 
     #[test]

@@ -1,10 +1,43 @@
-//! The paths between offices, from `data/rtt_ms.csv`: what to plan with, and what light allows.
+//! The offices, from `data/offices.csv`, and the paths between them, from `data/rtt_ms.csv`: what to plan with, and
+//! what light allows.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
 use crate::workspace;
+
+/// An office.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// As in `addis-ababa`.
+    pub id: String,
+    /// For people.
+    pub city: String,
+    /// As in `ET`.
+    pub country: String,
+}
+
+impl Site {
+    /// All of them, in the order of the project's table.
+    ///
+    /// # Errors
+    /// If it is missing or malformed, with the line.
+    pub fn all() -> Result<Vec<Self>> {
+        let file = workspace::root().join("data/offices.csv");
+        let text = fs::read_to_string(file).context("cannot read data/offices.csv")?;
+        let rows = text.lines().skip(1).filter(|line| !line.is_empty());
+        let site = |line: &str| match line.split(',').collect::<Vec<_>>()[..] {
+            [id, city, country, ..] => Ok(Self {
+                id: id.to_owned(),
+                city: city.to_owned(),
+                country: country.to_owned(),
+            }),
+            _ => bail!("`{line}` in data/offices.csv is no office"),
+        };
+        rows.map(site).collect()
+    }
+}
 
 /// All known paths.
 #[derive(Clone, Debug)]
@@ -87,6 +120,21 @@ mod tests {
         assert_eq!(path.floor, Duration::from_micros(45_250));
         assert!(paths.between("geneva", "addis-ababa").is_ok());
         assert!(paths.between("geneva", "atlantis").is_err());
+    }
+
+    #[test]
+    fn every_two_offices_have_a_path() {
+        let (sites, paths) = (Site::all().unwrap(), Paths::read().unwrap());
+        assert_eq!(sites.len(), 15);
+        assert_eq!(
+            (sites[2].city.as_str(), sites[2].country.as_str()),
+            ("Addis Ababa", "ET")
+        );
+        for (n, site) in sites.iter().enumerate() {
+            for other in &sites[..n] {
+                assert!(paths.between(&site.id, &other.id).is_ok());
+            }
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
+use crate::shell;
+
 /// Running processes by name; dropping it ends them all.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -67,6 +69,7 @@ impl Supervisor {
             bail!("{name} is already running");
         }
         let log = File::create(self.log(name)).context("cannot create a log")?;
+        let mut command = tied(command);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -158,6 +161,11 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Everybody who runs, in the order of their start.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().map(String::as_str)
+    }
+
     /// Processor time used so far, user and system.
     ///
     /// # Errors
@@ -205,8 +213,12 @@ impl Supervisor {
         Ok(status)
     }
 
-    /// Ends all, the last started first.
+    /// Ends all: they are told at once, the last started first, and then waited for.
     pub fn stop_all(&mut self) {
+        for name in self.order.iter().rev() {
+            // One that has ended already need not be told.
+            let _ = self.signal(name, Signal::TERM);
+        }
         while let Some(name) = self.order.last().cloned() {
             if self.stop(&name).is_err() {
                 // It cannot be waited for any more; nothing is left to do for it.
@@ -227,7 +239,8 @@ impl Supervisor {
             .with_context(|| format!("no process {name}"))
     }
 
-    fn last_words(&self, name: &str) -> String {
+    /// The end of a process's log, each line on one of its own.
+    pub fn last_words(&self, name: &str) -> String {
         let log = fs::read_to_string(self.log(name)).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         let last = &lines[lines.len().saturating_sub(LAST_WORDS)..];
@@ -262,6 +275,26 @@ impl Process {
         self.child.kill()?;
         Ok(self.child.wait()?)
     }
+}
+
+/// The same command so that it ends with this process, however that ends. What it is started by becomes it: name and
+/// number are its own.
+fn tied(command: &Command) -> Command {
+    let program = command.get_program();
+    let mut tied = if shell::has("setpriv") {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        setpriv
+    } else {
+        Command::new(program)
+    };
+    let set = command.get_envs();
+    tied.args(command.get_args())
+        .envs(set.filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        tied.current_dir(folder);
+    }
+    tied
 }
 
 /// Reads lines until the process closes its output. What is no JSON is of no interest.

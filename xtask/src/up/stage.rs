@@ -1,121 +1,144 @@
-//! Three offices and what joins them: edges, emulated paths, a publisher and two watchers, as processes.
+//! A network and a meeting in it: somebody speaks at one office, others watch elsewhere, all through Join with an
+//! invitation of their own.
 
 use std::{
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
 use anyhow::Result;
 
 use super::{
-    link::LinkSpec,
-    office::{Congestion, Role},
+    interrupt::Interrupt,
+    meeting::{self, Meeting},
+    network::{Network, Plan},
     offices::Paths,
-    world::{Join, World},
+    world::program,
 };
 use crate::{certs::Authority, workspace};
 
 /// The publisher's name among the processes.
 pub(super) const PUBLISHER: &str = "publisher";
 
-/// Where watchers sit, and the edges that media passes on its way there.
-pub(super) const WATCHERS: [Watcher; 2] = [
-    Watcher {
-        name: "watch-geneva",
-        office: "geneva",
-    },
-    Watcher {
-        name: "watch-addis-ababa",
-        office: "addis-ababa",
-    },
-];
+/// Who takes part.
+#[derive(Clone, Debug)]
+pub(super) struct Cast {
+    /// The office of who speaks.
+    pub(super) speaker: String,
+    /// The offices of who watches.
+    pub(super) watchers: Vec<String>,
+}
 
-/// The publisher and the watchers.
-pub(super) const CLIENTS: [&str; 3] = [PUBLISHER, WATCHERS[0].name, WATCHERS[1].name];
-
-/// The offices, the origin first.
-pub(super) const OFFICES: [&str; 3] = [ORIGIN, "bangkok", "addis-ababa"];
-
-const ORIGIN: &str = "geneva";
-
-/// Where the talk is published.
-const SPEAKER: &str = "bangkok";
-
-const NAMESPACE: &str = "meridian/demo/p/bangkok";
-
-/// Somebody who watches.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Watcher {
-    pub(super) name: &'static str,
-    pub(super) office: &'static str,
+impl Cast {
+    /// The offices of all of them.
+    fn offices(&self) -> Vec<String> {
+        let speaker = [self.speaker.clone()];
+        speaker.into_iter().chain(self.watchers.clone()).collect()
+    }
 }
 
 /// Everything that runs.
 pub(super) struct Stage {
-    pub(super) world: World,
+    pub(super) network: Network,
+    pub(super) meeting: Meeting,
     pub(super) paths: Paths,
+    pub(super) cast: Cast,
 }
 
 impl Stage {
-    /// Starts the edges and joins them.
-    pub(super) fn set(authority: &Authority, loss: f64, jitter: Duration) -> Result<Stage> {
-        let paths = Paths::read()?;
-        let children = OFFICES.into_iter().filter(|office| *office != ORIGIN);
-        let joins = children.map(|child| {
-            Ok(Join {
-                child,
-                parent: ORIGIN,
-                role: Role::Parent,
-                path: LinkSpec {
-                    delay: paths.between(child, ORIGIN)?.one_way,
-                    jitter,
-                    loss,
-                    ..LinkSpec::default()
-                },
-            })
-        });
-        let joins = joins.collect::<Result<Vec<_>>>()?;
+    /// Starts the network and invites a delegate at each office.
+    pub(super) fn set(
+        authority: &Authority,
+        plan: &Plan,
+        cast: Cast,
+        interrupt: &Interrupt,
+    ) -> Result<Stage> {
         let folder = workspace::made("up")?;
-        let (usual, seed) = (Congestion::default(), 1);
-        let world = World::raise(folder, authority, &OFFICES, &joins, usual, seed)?;
-        Ok(Stage { world, paths })
+        let network = Network::raise(folder, authority, plan, interrupt)?;
+        Ok(Stage {
+            meeting: Meeting::hold(&network, &cast.offices(), interrupt)?,
+            network,
+            paths: Paths::read()?,
+            cast,
+        })
     }
 
     /// Starts the watchers, then the publisher.
     pub(super) fn play(&mut self, file: &Path, length: Option<Duration>) -> Result<()> {
-        for watcher in WATCHERS {
-            let mut command = self.world.client("watch", watcher.office, NAMESPACE);
-            command.arg("--out").arg(self.recording(watcher.name));
-            command.arg("--digest").arg(self.digest(watcher.name));
-            self.world.supervisor.start(watcher.name, &mut command)?;
+        for office in self.cast.watchers.clone() {
+            let name = watcher(&office);
+            let mut command = self.client("watch", &office)?;
+            command.args(["--namespace", &meeting::namespace(&self.cast.speaker)]);
+            command.arg("--out").arg(self.recording(&name));
+            command.arg("--digest").arg(self.digest(&name));
+            self.network.supervisor.start(&name, &mut command)?;
         }
-        let mut command = self.world.client("publish", SPEAKER, NAMESPACE);
-        command
-            .arg(file)
-            .arg("--loop")
-            .arg("--digest")
-            .arg(self.digest(PUBLISHER));
+        let mut command = self.client("publish", &self.cast.speaker)?;
+        command.arg(file).arg("--loop");
+        command.arg("--digest").arg(self.digest(PUBLISHER));
         if let Some(length) = length {
             command.args(["--for", &format!("{}ms", length.as_millis())]);
         }
-        self.world.supervisor.start(PUBLISHER, &mut command)
+        self.network.supervisor.start(PUBLISHER, &mut command)
+    }
+
+    /// `meridian publish` or `watch` by the delegate at an office.
+    fn client(&self, task: &str, office: &str) -> Result<Command> {
+        let control = &self.network.control;
+        let mut command = Command::new(program("meridian"));
+        command.args([task, "--json", "--join", &control.urls.join(",")]);
+        // On the command line others could see it in the list of processes.
+        let invitation = self.meeting.invitation(office)?;
+        command.args(["--invitation", &format!("@{}", invitation.display())]);
+        command.arg("--join-ca").arg(&control.ca);
+        command.arg("--ca").arg(&control.ca);
+        Ok(command)
+    }
+
+    /// Who takes part: the process and the office of each.
+    pub(super) fn participants(&self) -> Vec<(String, String)> {
+        let watchers = self.cast.watchers.iter();
+        let watchers = watchers.map(|office| (watcher(office), office.clone()));
+        let speaker = (PUBLISHER.to_owned(), self.cast.speaker.clone());
+        [speaker].into_iter().chain(watchers).collect()
+    }
+
+    /// The processes that end with the talk.
+    pub(super) fn clients(&self) -> Vec<String> {
+        self.participants()
+            .into_iter()
+            .map(|(who, _)| who)
+            .collect()
     }
 
     /// Ends the publisher, and with it the watchers.
     pub(super) fn stop_clients(&mut self) {
-        for name in CLIENTS {
+        for name in self.clients() {
             // One that has ended already needs no stop.
-            let _ = self.world.supervisor.stop(name);
+            let _ = self.network.supervisor.stop(&name);
         }
     }
 
     /// What a watcher writes.
     pub(super) fn recording(&self, name: &str) -> PathBuf {
-        self.world.folder.join(format!("{name}.webm"))
+        self.network.folder.join(format!("{name}.webm"))
     }
 
     /// The hashes of what a client sent or got.
     pub(super) fn digest(&self, name: &str) -> PathBuf {
-        self.world.folder.join(format!("{name}.digest"))
+        self.network.folder.join(format!("{name}.digest"))
     }
+
+    /// An office's name for people.
+    pub(super) fn city<'a>(&'a self, office: &'a str) -> &'a str {
+        let mut sites = self.network.sites.iter();
+        let site = sites.find(|site| site.id == office);
+        site.map_or(office, |site| &site.city)
+    }
+}
+
+/// The name, among the processes, of who watches at an office.
+pub(super) fn watcher(office: &str) -> String {
+    format!("watch-{office}")
 }

@@ -24,8 +24,17 @@ use crate::{certs::Authority, shell, workspace};
 /// # Errors
 /// If they do not build.
 pub fn build() -> Result<()> {
+    build_with(&[])
+}
+
+/// The same, and these packages'.
+///
+/// # Errors
+/// If they do not build.
+pub fn build_with(more: &[&str]) -> Result<()> {
     let packages = ["meridian-edge", "meridian-client", "meridian-loadtest"];
-    let packages = packages.into_iter().flat_map(|name| ["-p", name]);
+    let packages = packages.iter().chain(more);
+    let packages = packages.flat_map(|name| ["-p", *name]);
     let args = ["build", "--release", "--locked", "--bins"];
     shell::run(&mut shell::command(
         "cargo",
