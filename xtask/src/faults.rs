@@ -3,7 +3,7 @@
 //! Bangkok speaks; Addis Ababa and Cairo listen, through Geneva and, with a standby, through New York as well. All are
 //! processes of this machine; the paths between them are emulated with the delays of `data/rtt_ms.csv`.
 
-mod account;
+pub(crate) mod account;
 mod rehearsal;
 mod scenario;
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, check, faults, links, setup, test, up};
+use xtask::{bench, check, faults, links, moves, setup, test, up};
 
 /// Every developer task in one place.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Task {
     Up(up::Args),
     /// Kill, freeze and cut off Geneva during a talk, and judge what is heard elsewhere.
     Faults(faults::Args),
+    /// Kill, freeze, cut off and drain edges with people at them, and judge how long they hear nothing.
+    Moves(moves::Args),
     /// Ten audio tracks and two videos over far, lossy and narrow links, by each congestion controller.
     Links(links::Args),
     /// Measure the relay against its budgets and its peers.
@@ -50,6 +52,7 @@ fn run(task: Task) -> Result<()> {
         Task::Check(args) => check::run(&args),
         Task::Up(args) => up::run(&args),
         Task::Faults(args) => faults::run(&args),
+        Task::Moves(args) => moves::run(&args),
         Task::Links(args) => links::run(&args),
         Task::Bench(args) => bench::run(&args),
     }

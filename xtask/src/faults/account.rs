@@ -72,7 +72,7 @@ impl Heard {
 }
 
 /// The longest pause in a client's audio, beyond the time between frames.
-pub(super) fn audio_gap_ms(summary: &Value) -> f64 {
+pub(crate) fn audio_gap_ms(summary: &Value) -> f64 {
     gap_ms(&summary["tracks"][AUDIO], AUDIO_PERIOD_MS)
 }
 

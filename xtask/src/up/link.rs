@@ -81,7 +81,7 @@ impl Link {
 }
 
 impl LinkSpec {
-    pub(super) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let micros = |span: Duration| format!("{}us", span.as_nanos() as f64 / 1e3);
         let rate = self
             .rate
