@@ -2,7 +2,8 @@
 //!
 //! Here: the emulated wide-area link, which opens UDP sockets on loopback only when asked to
 //! and whose queueing model is pure and runs on any clock; and the process-level bench with its
-//! yardstick.
+//! yardstick; and simulated delegates.
 
 pub mod bench;
+pub mod delegates;
 pub mod wan;

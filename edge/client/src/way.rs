@@ -112,18 +112,16 @@ impl Way {
     /// The edge has ended it for good. Coming back would only throw somebody else out, or be refused.
     pub fn after(&self, error: &SessionError) -> Result<Cause, Failure> {
         let is_invited = matches!(self, Way::Invited(_));
-        match error.code() {
-            Some(TerminationCode::EXPIRED_AUTH_TOKEN) if is_invited => return Ok(Cause::Expired),
-            Some(TerminationCode::UNAUTHORIZED) => {}
-            Some(TerminationCode::NO_ERROR) if is_final(error) => {}
-            _ => return Ok(Cause::Lost),
+        if is_invited && error.code() == Some(TerminationCode::EXPIRED_AUTH_TOKEN) {
+            return Ok(Cause::Expired);
         }
-        let words = match error {
-            SessionError::Lost(ConnectionLost::ClosedByPeer { reason, .. }) => reason.clone(),
-            error => error.to_string(),
-        };
-        let error = anyhow!("the edge has ended the session: {words}");
-        Err(Failure::new(ExitCode::Refused, error))
+        match final_words(error) {
+            None => Ok(Cause::Lost),
+            Some(words) => {
+                let error = anyhow!("the edge has ended the session: {words}");
+                Err(Failure::new(ExitCode::Refused, error))
+            }
+        }
     }
 
     /// The offices it has led to, one after another.
@@ -177,6 +175,20 @@ pub fn within(given: &Namespace, meeting: &str) -> Namespace {
 
 fn namespace(fields: Vec<String>) -> Namespace {
     Namespace(fields.into_iter().map(Into::into).collect())
+}
+
+/// What an edge says that has ended a session for good: coming back would only throw somebody else out, or be refused.
+/// `None`: it may be looked for again.
+pub fn final_words(error: &SessionError) -> Option<String> {
+    match error.code() {
+        Some(TerminationCode::UNAUTHORIZED) => {}
+        Some(TerminationCode::NO_ERROR) if is_final(error) => {}
+        _ => return None,
+    }
+    Some(match error {
+        SessionError::Lost(ConnectionLost::ClosedByPeer { reason, .. }) => reason.clone(),
+        error => error.to_string(),
+    })
 }
 
 /// Closed without an error, but not to be opened again. MoQT has no code for it (draft-22 §6.7): the edge's words say it.

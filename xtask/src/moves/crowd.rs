@@ -94,11 +94,11 @@ impl Crowd {
         let file = network.folder.join(format!("{name}.txt"));
         fs::write(&file, invitations.join("\n"))?;
         let mut command = Command::new(program("meridian-delegates"));
-        command.args(["--json", "--join", &network.control.urls.join(",")]);
+        command.args(["--join", &network.control.urls.join(",")]);
         command.arg("--join-ca").arg(&network.control.ca);
         command.arg("--ca").arg(&network.control.ca);
         command.arg("--invitations").arg(&file);
-        command.args(["--namespace", namespace, "--ramp", "1s"]);
+        command.args(["--namespace", namespace, "--ramp-s", "1"]);
         for ((place, to), door) in &miles.doors {
             if place == office {
                 command.args(["--via", &format!("{to}={door}")]);
