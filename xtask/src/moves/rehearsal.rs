@@ -32,7 +32,7 @@ pub(super) fn play(
     interrupt: &Interrupt,
 ) -> Result<Heard> {
     let mut network = raise(authority, interrupt)?;
-    let meeting = Meeting::hold(&network)?;
+    let meeting = Meeting::hold(&network, &[SPEAKER.to_owned()], interrupt)?;
     let allowed_ms = allowed_elsewhere_ms(&network)?;
     let miles = LastMiles::start(&mut network, &[scenario.office, ELSEWHERE])?;
     speak(&mut network, &meeting, talk)?;
