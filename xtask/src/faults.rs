@@ -44,7 +44,7 @@ pub struct Args {
 /// If something does not start, or audio was away for longer than allowed, or anything was lost that need not be,
 /// doubled, altered or left behind.
 pub fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[Need::Build, Need::Media, Need::Certificates])?;
+    setup::ensure(&[Need::Build, Need::Protobuf, Need::Media, Need::Certificates])?;
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     let talk = talk::ensure(&workspace::made("talk")?, &TalkSpec::default())?;
     world::build()?;

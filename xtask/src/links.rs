@@ -37,7 +37,7 @@ pub struct Args {
 /// # Errors
 /// If something does not start, or our own controller misses a bound.
 pub fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[Need::Build, Need::Certificates])?;
+    setup::ensure(&[Need::Build, Need::Protobuf, Need::Certificates])?;
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     world::build()?;
     world::go_first();

@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> Result<()> {
         say!("talk: {}", talk.video.display());
         return Ok(());
     }
-    world::build_with(&["meridian-control-plane", "meridianctl"])?;
+    world::build()?;
     // Half a second's silence is a failure to edges and clients: they must not wait for a compiler next door.
     world::go_first();
     let interrupt = Interrupt::listen()?;

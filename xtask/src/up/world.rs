@@ -19,22 +19,20 @@ use super::{
 };
 use crate::{certs::Authority, shell, workspace};
 
-/// Builds the programs that a world is made of.
+/// Builds the programs that worlds and networks are made of. Always all of them: for others cargo would choose other
+/// features of what they have in common, and build that anew each time.
 ///
 /// # Errors
 /// If they do not build.
 pub fn build() -> Result<()> {
-    build_with(&[])
-}
-
-/// The same, and these packages'.
-///
-/// # Errors
-/// If they do not build.
-pub fn build_with(more: &[&str]) -> Result<()> {
-    let packages = ["meridian-edge", "meridian-client", "meridian-loadtest"];
-    let packages = packages.iter().chain(more);
-    let packages = packages.flat_map(|name| ["-p", *name]);
+    let packages = [
+        "meridian-edge",
+        "meridian-client",
+        "meridian-loadtest",
+        "meridian-control-plane",
+        "meridianctl",
+    ];
+    let packages = packages.into_iter().flat_map(|name| ["-p", name]);
     let args = ["build", "--release", "--locked", "--bins"];
     shell::run(&mut shell::command(
         "cargo",
