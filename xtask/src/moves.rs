@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<()> {
     setup::ensure(&[Need::Build, Need::Protobuf, Need::Media, Need::Certificates])?;
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     let talk = talk::ensure(&workspace::made("talk")?, &TalkSpec::default())?;
-    world::build_with(&["meridian-control-plane", "meridianctl"])?;
+    world::build()?;
     world::go_first();
     let interrupt = Interrupt::listen()?;
     let is_wanted = |scenario: &&Scenario| {
