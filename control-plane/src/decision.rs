@@ -2,7 +2,7 @@
 
 use crate::caller::Caller;
 use crate::plane::{Plane, unavailable};
-use crate::records::{AuditRecord, Record, key};
+use crate::records::{AuditRecord, Record, TouchedRecord, key};
 use crate::store::{Committed, Guard, Transaction, Write};
 use tonic::Status;
 
@@ -89,8 +89,13 @@ impl Decision<'_> {
         });
     }
 
-    /// Removes a value.
+    /// Removes a value that edges are told of.
     pub fn delete(&mut self, key: String) {
+        let touched = TouchedRecord {
+            removed: key.clone(),
+        };
+        self.writes.retain(|write| write.key() != key::TOUCHED);
+        self.put(key::TOUCHED.to_owned(), &touched);
         self.writes.push(Write::Delete(key));
     }
 

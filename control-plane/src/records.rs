@@ -248,6 +248,13 @@ pub struct ReplicaRecord {
     pub acknowledged: u64,
 }
 
+/// Under `touched`: something that edges are told was removed. Its revision says when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TouchedRecord {
+    /// The key that was removed; one of them, if there were several.
+    pub removed: String,
+}
+
 /// Under `shares`: among whom edges' free places are divided.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharesRecord {
@@ -267,6 +274,7 @@ impl Record for AccessRecord {}
 impl Record for AuditRecord {}
 impl Record for ReplicaRecord {}
 impl Record for SharesRecord {}
+impl Record for TouchedRecord {}
 impl Record for crate::tokens::ring::Ring {}
 
 /// Prefixes and single keys.
@@ -291,6 +299,8 @@ pub mod key {
     pub const REPLICAS: &str = "replicas/";
     /// Shares of capacity.
     pub const SHARES: &str = "shares";
+    /// Written with each removal of something that edges are told.
+    pub const TOUCHED: &str = "touched";
     /// Rings of signing keys.
     pub const KEYS: &str = "keys/";
 

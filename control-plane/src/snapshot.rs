@@ -44,19 +44,34 @@ fn publish(plane: &Plane) {
     let Some(epoch) = plane.mirror.epoch() else {
         return;
     };
-    let revision = plane.mirror.revision();
-    let mut fresh = render(plane);
-    let current = plane.snapshot.borrow().clone();
-    fresh.version = current.version;
-    if current
-        .version
-        .is_some_and(|version| version.epoch == epoch)
-        && fresh == *current
-    {
+    let revision = revision(plane);
+    let version = Some(Version { epoch, revision });
+    if plane.snapshot.borrow().version == version {
         return;
     }
-    fresh.version = Some(Version { epoch, revision });
+    let fresh = Snapshot {
+        version,
+        ..render(plane)
+    };
     plane.snapshot.send_replace(Arc::new(fresh));
+}
+
+/// The revision that last changed what edges are told: the same at every replica, whenever it has started. What is removed
+/// touches [`key::TOUCHED`].
+fn revision(plane: &Plane) -> u64 {
+    let media = format!("{}media", key::KEYS);
+    let told = [
+        key::EDGES,
+        key::DRAINS,
+        key::TREE,
+        key::REVOKED,
+        key::TOUCHED,
+        &media,
+    ];
+    let entries = told
+        .into_iter()
+        .flat_map(|prefix| plane.mirror.range(prefix));
+    entries.map(|entry| entry.revision).max().unwrap_or(0)
 }
 
 fn render(plane: &Plane) -> Snapshot {
@@ -64,7 +79,6 @@ fn render(plane: &Plane) -> Snapshot {
     let tree: TreeRecord = plane.record(key::TREE).unwrap_or_default();
     let drains = plane.records::<DrainRecord>(key::DRAINS);
     let keys = plane.rings().media_ring.public_keys();
-    let now_s = plane.now_s();
     Snapshot {
         version: None,
         edges: edges
@@ -85,7 +99,6 @@ fn render(plane: &Plane) -> Snapshot {
         revocations: plane
             .records::<RevocationRecord>(key::REVOKED)
             .into_iter()
-            .filter(|(_, record, _)| record.until_s > now_s)
             .filter_map(|(name, record, _)| revocation(&name, &record))
             .collect(),
         drains: drains

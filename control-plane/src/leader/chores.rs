@@ -3,7 +3,7 @@
 use super::{put, unchanged, write};
 use crate::plane::{Plane, RINGS};
 use crate::records::{
-    AuditRecord, DrainRecord, ReplicaRecord, RevocationRecord, SharesRecord, key,
+    AuditRecord, DrainRecord, ReplicaRecord, RevocationRecord, SharesRecord, TouchedRecord, key,
 };
 use crate::store::leader::Term;
 use crate::store::{StoreError, Write};
@@ -99,7 +99,14 @@ pub(super) async fn tidy(plane: &Plane, term: &Term) -> Result<(), StoreError> {
         return Ok(());
     }
     let guards = past.iter().map(|key| unchanged(plane, key)).collect();
-    let deletes = past.into_iter().map(Write::Delete).collect();
-    write(plane, term, guards, deletes).await?;
+    let told = past.iter().find(|key| !key.starts_with(key::AUDIT));
+    let touched = told.map(|removed| TouchedRecord {
+        removed: removed.clone(),
+    });
+    let touched = touched.map(|touched| put(key::TOUCHED, &touched));
+    let writes = touched
+        .into_iter()
+        .chain(past.into_iter().map(Write::Delete));
+    write(plane, term, guards, writes.collect()).await?;
     Ok(())
 }
