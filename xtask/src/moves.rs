@@ -7,6 +7,7 @@
 
 mod account;
 mod crowd;
+mod outage;
 mod rehearsal;
 mod scenario;
 
@@ -33,6 +34,9 @@ pub struct Args {
     /// How many delegates listen, half of them at the edge that something happens to.
     #[arg(long, default_value_t = 50)]
     delegates: u32,
+    /// Instead: freeze etcd for so many seconds during a talk, then kill all replicas and an edge, then let all come back.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["only", "rounds"])]
+    outage: Option<u64>,
 }
 
 /// Plays the scenarios and prints a table.
@@ -46,6 +50,11 @@ pub fn run(args: &Args) -> Result<()> {
     world::build()?;
     world::go_first();
     let interrupt = Interrupt::listen()?;
+    if let Some(seconds) = args.outage {
+        setup::ensure(&[Need::Etcd])?;
+        let length = std::time::Duration::from_secs(seconds);
+        return outage::play(&authority, &talk.video, args.delegates, length, &interrupt);
+    }
     let is_wanted = |scenario: &&Scenario| {
         args.only.is_empty() || args.only.iter().any(|name| scenario.name.starts_with(name))
     };

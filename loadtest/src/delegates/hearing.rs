@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 pub struct Hearing {
     /// Frames of late, by group: what comes again is known by it.
     recent: BTreeSet<u64>,
+    /// The first frame's group, and the highest.
+    span: Option<(u64, u64)>,
     last: Option<Instant>,
     objects: u64,
     doubled: u64,
@@ -38,6 +40,8 @@ pub struct Heard {
     pub moves: u64,
     /// Frames, each once.
     pub objects: u64,
+    /// Frames that have not come, of all between the first and the newest: a publisher numbers them without a hole.
+    pub missing: u64,
     /// Frames that came again.
     pub doubled: u64,
     /// The longest time since the mark without a frame, beyond the 20 ms between frames; none if it never heard one.
@@ -58,6 +62,7 @@ impl Hearing {
     pub fn new(now: Instant) -> Hearing {
         Hearing {
             recent: BTreeSet::new(),
+            span: None,
             last: None,
             objects: 0,
             doubled: 0,
@@ -88,6 +93,8 @@ impl Hearing {
             self.recent.pop_first();
         }
         self.objects += 1;
+        let (first, newest) = self.span.unwrap_or((group, group));
+        self.span = Some((first.min(group), newest.max(group)));
         if self.last.is_some() {
             self.mark.longest = self.mark.longest.max(self.silence(at));
         }
@@ -118,6 +125,9 @@ impl Hearing {
             office: self.office.clone(),
             moves: self.moves,
             objects: self.objects,
+            missing: self.span.map_or(0, |(first, newest)| {
+                (newest - first + 1).saturating_sub(self.objects)
+            }),
             doubled: self.doubled,
             gap_ms: self.last.map(|_| ms(longest.saturating_sub(FRAME))),
             silent_ms: self
@@ -183,6 +193,17 @@ mod tests {
         hearing.frame(21, at + 910 * MS);
         assert_eq!(hearing.heard(at + 920 * MS).gap_ms, Some(380.0));
         assert_eq!(hearing.heard(at + 920 * MS).moves, 1);
+    }
+
+    #[test]
+    fn a_frame_that_does_not_come_is_missing_until_it_does() {
+        let start = Instant::now();
+        let mut hearing = Hearing::new(start);
+        let at = steady(&mut hearing, 1..10, start);
+        hearing.frame(11, at + 40 * MS);
+        assert_eq!(hearing.heard(at + 40 * MS).missing, 1);
+        hearing.frame(10, at + 41 * MS);
+        assert_eq!(hearing.heard(at + 41 * MS).missing, 0);
     }
 
     #[test]

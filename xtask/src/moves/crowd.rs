@@ -32,6 +32,8 @@ pub(super) struct Fared {
     pub(super) was_at: String,
     /// The longest time without audio beyond the frames' own 20 ms; none: there is no audio now.
     pub(super) gap_ms: Option<f64>,
+    /// Frames that have not come, of all since it began to listen.
+    pub(super) missing: u64,
 }
 
 impl LastMiles {
@@ -158,6 +160,7 @@ fn fared(of: &Value) -> Fared {
     Fared {
         was_at: of["office_at_mark"].as_str().unwrap_or_default().to_owned(),
         gap_ms: of["gap_ms"].as_f64().filter(|_| !is_silent),
+        missing: of["missing"].as_u64().unwrap_or(u64::MAX),
     }
 }
 

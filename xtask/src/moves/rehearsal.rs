@@ -31,7 +31,7 @@ pub(super) fn play(
     delegates: u32,
     interrupt: &Interrupt,
 ) -> Result<Heard> {
-    let mut network = raise(authority, interrupt)?;
+    let mut network = raise(authority, (Store::Embedded, 1), interrupt)?;
     let meeting = Meeting::hold(&network, &[SPEAKER.to_owned()], interrupt)?;
     let allowed_ms = allowed_elsewhere_ms(&network)?;
     let miles = LastMiles::start(&mut network, &[scenario.office, ELSEWHERE])?;
@@ -67,7 +67,12 @@ pub(super) fn play(
     })
 }
 
-fn raise(authority: &Authority, interrupt: &Interrupt) -> Result<Network> {
+/// A network of the rehearsals' offices.
+pub(super) fn raise(
+    authority: &Authority,
+    (store, replicas): (Store, u8),
+    interrupt: &Interrupt,
+) -> Result<Network> {
     let all = Site::all()?;
     let site = |id: &&str| {
         let site = all.iter().find(|site| site.id == **id).cloned();
@@ -75,8 +80,8 @@ fn raise(authority: &Authority, interrupt: &Interrupt) -> Result<Network> {
     };
     let plan = Plan {
         sites: OFFICES.iter().map(site).collect::<Result<_>>()?,
-        store: Store::Embedded,
-        replicas: 1,
+        store,
+        replicas,
         loss: 0.0,
         jitter: Duration::ZERO,
         seed: 1,
@@ -85,7 +90,7 @@ fn raise(authority: &Authority, interrupt: &Interrupt) -> Result<Network> {
 }
 
 /// Invitations for so many delegates who live near an office.
-fn invite(network: &Network, office: &str, count: u32) -> Result<Vec<String>> {
+pub(super) fn invite(network: &Network, office: &str, count: u32) -> Result<Vec<String>> {
     let sites = &network.sites;
     let site = sites
         .iter()
@@ -121,7 +126,7 @@ fn invite(network: &Network, office: &str, count: u32) -> Result<Vec<String>> {
         .context("an empty invitation")
 }
 
-fn speak(network: &mut Network, meeting: &Meeting, talk: &Path) -> Result<()> {
+pub(super) fn speak(network: &mut Network, meeting: &Meeting, talk: &Path) -> Result<()> {
     let invitation = meeting.invitation(SPEAKER)?;
     let mut command = Command::new(program("meridian"));
     command.args([
@@ -167,7 +172,7 @@ fn strike(network: &mut Network, scenario: &Scenario) -> Result<()> {
 }
 
 /// The longest time between two frames of the publisher, beyond their own 20 ms.
-fn publisher_gap_ms(network: &mut Network) -> Result<f64> {
+pub(super) fn publisher_gap_ms(network: &mut Network) -> Result<f64> {
     network.supervisor.stop(PUBLISHER)?;
     let summary = network
         .supervisor

@@ -45,7 +45,8 @@ pub(super) const SPEAKER: &str = "bangkok";
 pub(super) const OFFICES: [&str; 5] = [ORIGIN, EDGE, "new-york", ELSEWHERE, SPEAKER];
 
 const ORIGIN: &str = "geneva";
-const EDGE: &str = "addis-ababa";
+/// An edge that is no root.
+pub(super) const EDGE: &str = "addis-ababa";
 
 const fn at_edge(name: &'static str, fault: Fault) -> Scenario {
     Scenario {
