@@ -123,7 +123,7 @@ impl Common {
 const AFTER_LONG_HELP: &str = "\
 Examples:
   meridianctl status
-  meridianctl meetings create council --title \"Council 2026\" --office geneva --opens +2h
+  meridianctl meetings create council --title \"Council 2026\" --office geneva
   meridianctl delegates import council registration.csv
   meridianctl delegates invite council --csv links.csv
   meridianctl topology show --failure geneva

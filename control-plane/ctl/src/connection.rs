@@ -3,9 +3,9 @@
 use crate::exit::{ExitCode, Failure};
 use crate::output::note;
 use crate::settings::Settings;
-use anyhow::anyhow;
 use meridian_proto::v1::meeting_service_client::MeetingServiceClient;
 use meridian_proto::v1::ops_service_client::OpsServiceClient;
+use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -85,14 +85,13 @@ impl Caller {
         let endpoint = self.endpoint(server);
         let endpoint = endpoint.map_err(|error| Failure::new(ExitCode::Usage, error))?;
         endpoint.connect().await.map_err(|error| {
-            let error = anyhow!(error);
-            let why = format!("{error:#}");
+            let why = chain(&error);
             let advice = match () {
-                () if why.contains("UnknownIssuer") => {
-                    ": give the authority that signed its certificate with --ca"
+                () if why.contains("UnknownIssuer") || why.contains("BadSignature") => {
+                    "; give the authority that signed its certificate with --ca"
                 }
                 () if why.contains("NotValidForName") => {
-                    ": its certificate is for another name; write that one in --server"
+                    "; its certificate is for another name: write that one in --server"
                 }
                 () => "",
             };
@@ -216,6 +215,23 @@ pub async fn within<T>(
             let what = format!("no answer within {s} s; --timeout sets how long to wait");
             Err(Failure::said(ExitCode::Unavailable, what))
         }
+    }
+}
+
+/// What went wrong, from the outermost; each thing once.
+fn chain(error: &tonic::transport::Error) -> String {
+    let mut told: Vec<String> = Vec::new();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let what = error.to_string();
+        if !told.contains(&what) {
+            told.push(what);
+        }
+        next = error.source();
+    }
+    match told.is_empty() {
+        true => error.to_string(),
+        false => told.join(": "),
     }
 }
 

@@ -230,7 +230,12 @@ fn summaries(edges: &[EdgeStatus]) -> BTreeMap<String, String> {
             "" => String::new(),
             why => format!("  refused the last snapshot: {}", line(why)),
         };
-        let summary = format!("{}  {} clients{refused}", state(edge), clients(edge));
+        let emptied = match edge.drain_deadline_ms {
+            0 => String::new(),
+            at_ms => format!("  emptied until {} UTC", moment::clock(at_ms)),
+        };
+        let (state, clients) = (state(edge), clients(edge));
+        let summary = format!("{state}  {clients} clients{emptied}{refused}");
         (line(office(edge)), summary)
     };
     edges.iter().map(summary).collect()

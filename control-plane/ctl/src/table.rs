@@ -1,6 +1,6 @@
 //! Tables without lines: a heading, and columns two spaces apart, folded to the terminal's width.
 
-use comfy_table::{CellAlignment, ContentArrangement, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
 
 /// A table that is being filled.
 #[derive(Debug)]
@@ -17,6 +17,10 @@ impl Table {
             column.set_padding((0, if n == last { 0 } else { 2 }));
             if heading.ends_with('>') {
                 column.set_cell_alignment(CellAlignment::Right);
+            }
+            // Figures and times are of no use in pieces; words can be folded.
+            if heading.ends_with(['>', ')']) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
         Table(table)
