@@ -3,6 +3,7 @@
 mod common;
 
 use common::stage::{Stage, refused, until};
+use meridian_control_core::registry::State;
 use meridian_proto::v1::join_response::Outcome;
 use meridian_proto::v1::*;
 use tonic::Code;
@@ -99,4 +100,54 @@ async fn a_withdrawn_a_forged_and_a_renewed_invitation_are_refused_and_counted()
         snapshot.borrow().revocations.len() == 2
     })
     .await;
+}
+
+#[tokio::test]
+async fn nobody_new_is_sent_to_an_edge_that_is_drained_until_that_is_taken_back() {
+    let stage = Stage::set().await;
+    let _edges = [
+        stage.edge("bangkok", 100).await.beating(),
+        stage.edge("jakarta", 100).await.beating(),
+    ];
+    let alive = || {
+        let desk = stage.replica.plane().desk();
+        let sites = desk.sites().into_iter();
+        sites.filter(|site| site.state == State::Alive).count()
+    };
+    until("both have reported", || alive() == 2).await;
+    let invited = stage.meeting("council", &["TH"]).await;
+    let mut ops = stage.ops().await;
+    let drain = DrainEdgeRequest {
+        office: "bangkok".into(),
+        within_ms: 2_000,
+        reason: "new disks".into(),
+    };
+    let drained = ops.drain_edge(stage.by_operator(drain)).await;
+    let drain = drained.expect("it can be drained").into_inner().drain;
+    assert_eq!(drain.expect("it is told").targets[0].office, "jakarta");
+    let plane = stage.replica.plane().clone();
+    let takes_nobody = |office: &str| {
+        let desk = plane.desk();
+        let edge = desk
+            .sites()
+            .into_iter()
+            .find(|site| site.office.as_str() == office);
+        edge.is_some_and(|site| matches!(site.state, State::Draining { .. }))
+    };
+    until("it is known to be drained", || takes_nobody("bangkok")).await;
+    let mut join = stage.join().await;
+    let first = |response: JoinResponse| admitted(response).candidates[0].office.clone();
+    let joined = join.join(by(&invited[0].invitation)).await;
+    assert_eq!(
+        first(joined.expect("there is another").into_inner()),
+        "jakarta"
+    );
+    let undrain = UndrainEdgeRequest {
+        office: "bangkok".into(),
+    };
+    let undrained = ops.undrain_edge(stage.by_operator(undrain)).await;
+    undrained.expect("it can be taken back");
+    until("it takes people again", || !takes_nobody("bangkok")).await;
+    let joined = join.join(by(&invited[0].invitation)).await;
+    assert_eq!(first(joined.expect("it is good").into_inner()), "bangkok");
 }

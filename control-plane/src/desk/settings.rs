@@ -7,6 +7,9 @@ use meridian_control_core::placement::{self, Placer, Shares};
 use meridian_control_core::registry;
 use std::time::{Duration, Instant};
 
+/// A drained edge stays empty for as long as an operator wants, up to a day.
+const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3_600);
+
 /// How patient the registry is.
 pub(super) fn registry(config: &Config) -> registry::Config {
     let lease = Duration::from_millis(config.timing.lease_ms.into());
@@ -14,6 +17,7 @@ pub(super) fn registry(config: &Config) -> registry::Config {
         suspect_after: lease / 2,
         lease,
         grace: Duration::from_millis(config.timing.grace_ms.into()),
+        longest_drain: LONGEST_DRAIN,
         ..registry::Config::default()
     }
 }
