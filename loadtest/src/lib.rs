@@ -6,4 +6,7 @@
 
 pub mod bench;
 pub mod delegates;
+pub mod outcome;
+pub mod scenario;
+pub mod verdict;
 pub mod wan;
