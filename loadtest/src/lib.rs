@@ -4,6 +4,7 @@
 //! and whose queueing model is pure and runs on any clock; and the process-level bench with its
 //! yardstick; and simulated delegates.
 
+pub mod account;
 pub mod bench;
 pub mod delegates;
 pub mod outcome;
