@@ -2,12 +2,13 @@
 //!
 //! Here: the emulated wide-area link, which opens UDP sockets on loopback only when asked to
 //! and whose queueing model is pure and runs on any clock; and the process-level bench with its
-//! yardstick; and simulated delegates.
+//! yardstick; simulated delegates; and rehearsals: their scenarios, what they measured, and reports of it.
 
 pub mod account;
 pub mod bench;
 pub mod delegates;
 pub mod outcome;
+pub mod report;
 pub mod scenario;
 pub mod verdict;
 pub mod wan;

@@ -19,6 +19,9 @@ pub struct Outcome {
     pub title: String,
     /// What it rehearses.
     pub about: String,
+    /// The scenario's file, word for word; empty if it was not kept.
+    #[serde(default)]
+    pub text: String,
     /// What fixed chance.
     pub seed: u64,
     /// When the first was due: milliseconds since the Unix epoch.
