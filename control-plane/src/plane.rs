@@ -6,7 +6,7 @@ use crate::desk::{Desk, End};
 use crate::geography::Geography;
 use crate::mirror::Mirror;
 use crate::records::{AccessRecord, Record, key};
-use crate::store::{Store, StoreError};
+use crate::store::{Entry, Store, StoreError};
 use crate::tokens::keys::Keys;
 use crate::tokens::ring::Ring;
 use meridian_control_core::ids::{Office, Replica};
@@ -50,6 +50,7 @@ pub struct Rings {
     pub access: Keys,
     /// The media ring's public keys, for edges.
     pub media_ring: Ring,
+    stored: [Arc<Entry>; RINGS.len()],
 }
 
 /// What time it is: the system's clock, set off by as much as a test wants.
@@ -83,7 +84,7 @@ impl Plane {
         geography: Geography,
         clock: Clock,
     ) -> Result<Plane, StoreError> {
-        let rings = Arc::new(rings(&mirror)?);
+        let rings = Arc::new(rings(stored(&mirror)?)?);
         Ok(Plane {
             replica,
             config,
@@ -110,9 +111,14 @@ impl Plane {
         rings.expect("nothing panics while holding it").clone()
     }
 
-    /// Takes over keys that have changed in the store.
+    /// Takes over keys that have changed in the store. Most changes there are of something else, and deriving keys takes
+    /// longer than looking.
     pub fn reload_rings(&self) {
-        match rings(&self.mirror) {
+        let fresh = match stored(&self.mirror) {
+            Ok(stored) if stored == self.rings().stored => return,
+            stored => stored.and_then(rings),
+        };
+        match fresh {
             Ok(fresh) => {
                 let mut rings = self.rings.write().expect("nothing panics while holding it");
                 *rings = Arc::new(fresh);
@@ -190,19 +196,29 @@ impl Plane {
     }
 }
 
-fn rings(mirror: &Mirror) -> Result<Rings, StoreError> {
-    let ring = |name: &str| {
-        let key = format!("{}{name}", key::KEYS);
-        let entry = mirror.get(&key);
-        let ring = entry.and_then(|entry| Ring::from_bytes(&key, &entry.value));
-        ring.ok_or_else(|| StoreError::Damaged(format!("`{key}` holds no signing keys")))
+/// The rings as they stand in the store, in the order of [`RINGS`].
+fn stored(mirror: &Mirror) -> Result<[Arc<Entry>; RINGS.len()], StoreError> {
+    let entry = |name| mirror.get(&format!("{}{name}", key::KEYS));
+    let [Some(media), Some(invitation), Some(access)] = RINGS.map(entry) else {
+        return Err(StoreError::Damaged("a ring of signing keys is gone".into()));
     };
-    let media_ring = ring("media")?;
+    Ok([media, invitation, access])
+}
+
+fn rings(stored: [Arc<Entry>; RINGS.len()]) -> Result<Rings, StoreError> {
+    let ring = |entry: &Entry| {
+        let ring = Ring::from_bytes(&entry.key, &entry.value);
+        let damaged = || StoreError::Damaged(format!("`{}` holds no signing keys", entry.key));
+        ring.ok_or_else(damaged)
+    };
+    let [media, invitation, access] = &stored;
+    let media_ring = ring(media)?;
     Ok(Rings {
         media: Keys::of(&media_ring),
-        invitation: Keys::of(&ring("invitation")?),
-        access: Keys::of(&ring("access")?),
+        invitation: Keys::of(&ring(invitation)?),
+        access: Keys::of(&ring(access)?),
         media_ring,
+        stored,
     })
 }
 

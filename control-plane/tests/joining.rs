@@ -4,8 +4,12 @@ mod common;
 
 use common::stage::{Stage, refused, until};
 use meridian_control_core::registry::State;
+use meridian_control_plane::records::{Record, key};
+use meridian_control_plane::store::{Transaction, Write};
+use meridian_control_plane::tokens::ring::{Ring, SigningKey};
 use meridian_proto::v1::join_response::Outcome;
 use meridian_proto::v1::*;
+use std::sync::Arc;
 use tonic::Code;
 
 fn admitted(response: JoinResponse) -> Admission {
@@ -150,4 +154,35 @@ async fn nobody_new_is_sent_to_an_edge_that_is_drained_until_that_is_taken_back(
     until("it takes people again", || !takes_nobody("bangkok")).await;
     let joined = join.join(by(&invited[0].invitation)).await;
     assert_eq!(first(joined.expect("it is good").into_inner()), "bangkok");
+}
+
+#[tokio::test]
+async fn signing_keys_are_derived_anew_when_a_ring_changes_and_for_nothing_else() {
+    let stage = Stage::set().await;
+    let plane = stage.replica.plane();
+    let before = plane.rings();
+    stage.meeting("council", &["TH"]).await;
+    assert!(!plane.mirror.range(key::AUDIT).is_empty());
+    plane.reload_rings();
+    assert!(Arc::ptr_eq(&before, &plane.rings()));
+    let name = format!("{}media", key::KEYS);
+    let ring: Ring = plane.record(&name).expect("it was made");
+    let fresh = SigningKey::generate().expect("there is randomness");
+    let rotated = ring.rotated(plane.now_s(), 60, fresh);
+    let write = Write::Put {
+        key: name,
+        value: rotated.to_bytes(),
+        lease: None,
+    };
+    let change = Transaction {
+        guards: Vec::new(),
+        writes: vec![write],
+    };
+    plane.store.commit(change).await.expect("it is written");
+    until("the replica signs with the next key", || {
+        plane.rings().media_ring == rotated
+    })
+    .await;
+    let told = || plane.snapshot.borrow().keys.len() == 3;
+    until("edges are told of all three keys", told).await;
 }
