@@ -56,7 +56,7 @@ async fn run(config: Config, stopped: oneshot::Receiver<()>) {
         address: config.listen.clients,
         identity: Identity::load(&tls.certificate, &tls.key).expect("just made"),
         access: config.access().expect("no keys of its own"),
-        max_clients: 100,
+        max_clients: 4096,
         congestion: config.congestion.clients,
     };
     let edge = Edge::start(config.relay(), doors, 1).await;

@@ -1,5 +1,7 @@
 //! A control plane of one replica over a store of its own, and meetings in it.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use meridian_control_plane::config::Config;
 use meridian_control_plane::plane::Clock;
 use meridian_control_plane::start::{self, Replica};
@@ -78,11 +80,12 @@ impl Plane {
 
     /// A meeting of Geneva's with one delegate from each of these countries, named `p-1` and so on.
     pub(crate) async fn meeting(&self, id: &str, countries: &[&str]) -> Vec<Invitation> {
-        let mut meetings = MeetingServiceClient::new(self.channel().await);
+        let mut meetings = self.meetings().await;
         let meeting = Some(Meeting {
             id: id.into(),
             title: "A meeting".into(),
             office: "geneva".into(),
+            sessions_per_participant: 16,
             ..Meeting::default()
         });
         let create = self.by_operator(CreateMeetingRequest { meeting });
@@ -111,6 +114,33 @@ impl Plane {
         invited.expect("they are invited").into_inner().invitations
     }
 
+    /// Waits until edges are told of this many; what it says of them then.
+    pub(crate) async fn tells_of(&self, edges: usize) -> Vec<Edge> {
+        let mut snapshots = self.replica.plane().snapshot.subscribe();
+        let told = snapshots.wait_for(|snapshot| snapshot.edges.len() == edges);
+        told.await.expect("it runs").edges.clone()
+    }
+
+    /// A media token for somebody invited.
+    pub(crate) async fn admits(&self, invited: &Invitation) -> String {
+        let request = JoinRequest {
+            invitation: invited.invitation.clone(),
+            ..JoinRequest::default()
+        };
+        let joined = JoinServiceClient::new(self.channel().await)
+            .join(request)
+            .await;
+        match joined.expect("the invitation is good").into_inner().outcome {
+            Some(join_response::Outcome::Admitted(admission)) => admission.token,
+            other => panic!("not admitted: {other:?}"),
+        }
+    }
+
+    /// For organisers' calls.
+    pub(crate) async fn meetings(&self) -> MeetingServiceClient<Channel> {
+        MeetingServiceClient::new(self.channel().await)
+    }
+
     async fn channel(&self) -> Channel {
         let ca = fs::read(self.ca()).expect("it was written");
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
@@ -119,7 +149,8 @@ impl Plane {
         endpoint.connect().await.expect("it listens")
     }
 
-    fn by_operator<T>(&self, message: T) -> Request<T> {
+    /// A call in an operator's name.
+    pub(crate) fn by_operator<T>(&self, message: T) -> Request<T> {
         let access = Access {
             sub: "tester".into(),
             operator: true,
