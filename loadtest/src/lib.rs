@@ -8,6 +8,7 @@ pub mod account;
 pub mod bench;
 pub mod delegates;
 pub mod outcome;
+pub mod plan;
 pub mod report;
 pub mod scenario;
 pub mod verdict;
