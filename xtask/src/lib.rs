@@ -17,6 +17,7 @@ pub mod check;
 pub mod faults;
 pub mod interop;
 pub mod links;
+pub mod loadtest;
 pub mod moves;
 pub mod setup;
 pub mod shell;

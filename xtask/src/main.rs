@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, check, faults, links, moves, setup, test, up};
+use xtask::{bench, check, faults, links, loadtest, moves, setup, test, up};
 
 /// Every developer task in one place.
 #[derive(Parser)]
@@ -30,13 +30,15 @@ enum Task {
     Moves(moves::Args),
     /// Ten audio tracks and two videos over far, lossy and narrow links, by each congestion controller.
     Links(links::Args),
+    /// Rehearse a meeting on a network of this machine's own, and judge what was measured.
+    Loadtest(loadtest::Args),
     /// Measure the relay against its budgets and its peers.
     Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     match run(Cli::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // On one line and without a backtrace: what failed has been printed above it.
             eprintln!("error: {error:#}");
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: Task) -> Result<()> {
+fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Setup => setup::run(),
         Task::Test(args) => test::run(&args),
@@ -54,6 +56,8 @@ fn run(task: Task) -> Result<()> {
         Task::Faults(args) => faults::run(&args),
         Task::Moves(args) => moves::run(&args),
         Task::Links(args) => links::run(&args),
+        Task::Loadtest(args) => return loadtest::run(&args),
         Task::Bench(args) => bench::run(&args),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

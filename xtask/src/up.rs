@@ -168,6 +168,8 @@ impl Args {
             sites,
             store,
             replicas,
+            pace: None,
+            clients: None,
             loss,
             jitter,
             seed,

@@ -174,3 +174,30 @@ fn parts_of_a_whole_add_up_to_it() {
         }
     }
 }
+
+#[test]
+fn every_shipped_scenario_is_understood() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let files = std::fs::read_dir(folder).expect("the folder of scenarios");
+    let mut names = BTreeSet::new();
+    for file in files {
+        let file = file.expect("an entry").path();
+        let text = std::fs::read_to_string(&file).expect("a scenario");
+        let scenario = Scenario::parse(&text, &file).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(file.file_stem(), Some(scenario.name.as_ref()));
+        assert!(!scenario.about.is_empty(), "{}", scenario.name);
+        let expected: Vec<_> = scenario.expect.iter().map(|one| one.text.as_str()).collect();
+        for always in ["failed == 0", "altered == 0", "ghosts == 0"] {
+            assert!(expected.contains(&always), "{}: {always}", scenario.name);
+        }
+        let joined = format!("joined == {}", scenario.delegates());
+        assert!(expected.contains(&joined.as_str()), "{}: {joined}", scenario.name);
+        assert!(text.starts_with("# For "), "{} does not say for whom it is", scenario.name);
+        names.insert(scenario.name);
+    }
+    let named = [
+        "rehearsal", "council", "plenary-storm", "plenary-storm-unpaced", "plenary-full", "webinar",
+        "regional-event", "soak", "edge-loss", "rolling-upgrade", "slow-links",
+    ];
+    assert_eq!(names, BTreeSet::from(named.map(str::to_owned)));
+}

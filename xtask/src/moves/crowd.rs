@@ -41,7 +41,7 @@ impl LastMiles {
     pub(super) fn start(network: &mut Network, places: &[&'static str]) -> Result<Self> {
         let paths = Paths::read()?;
         let mut lines = String::new();
-        for (office, address) in client_addresses(network)? {
+        for (office, address) in network.doors.clone() {
             for place in places {
                 let delay = match *place == office {
                     true => LAST_MILE,
@@ -162,19 +162,6 @@ fn fared(of: &Value) -> Fared {
         gap_ms: of["gap_ms"].as_f64().filter(|_| !is_silent),
         missing: of["missing"].as_u64().unwrap_or(u64::MAX),
     }
-}
-
-/// Where delegates reach each edge.
-fn client_addresses(network: &Network) -> Result<Vec<(String, SocketAddr)>> {
-    let edges = network.control.ask(&["edges", "list"])?;
-    let edges = edges["edges"].as_array().context("no edges are listed")?;
-    let address = |edge: &Value| {
-        let office = edge["edge"]["office"].as_str()?.to_owned();
-        let address = edge["edge"]["client_address"].as_str()?.parse().ok()?;
-        Some((office, address))
-    };
-    let addresses: Option<Vec<_>> = edges.iter().map(address).collect();
-    addresses.context("an edge without an address is listed")
 }
 
 /// From somebody's home to the nearest edge, one way.

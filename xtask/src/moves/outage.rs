@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::Path,
-    process::Command,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -24,7 +23,6 @@ use crate::{
         interrupt::Interrupt,
         meeting::{self, Meeting},
         network::Network,
-        world::program,
     },
 };
 
@@ -144,18 +142,9 @@ fn come_back(network: &mut Network, interrupt: &Interrupt) -> Result<()> {
     let begun = Instant::now();
     for n in 1..=EACH {
         let name = format!("{}-{n}", control::NAME);
-        // It was killed: what it ended with does not matter.
-        let _ = network.supervisor.reap(&name);
-        let log = network.supervisor.log(&name);
-        let _ = fs::rename(&log, log.with_extension("before.log"));
-        let mut command = Command::new(program("meridian-control-plane"));
-        let file = network.folder.join(format!("{name}.toml"));
-        network
-            .supervisor
-            .start(&name, command.arg("--config").arg(file))?;
+        network.supervisor.restart(&name)?;
     }
-    let _ = network.supervisor.reap(EDGE);
-    network.launch(EDGE)?;
+    network.supervisor.restart(EDGE)?;
     loop {
         interrupt.check()?;
         let outside: Vec<String> = match network.tree() {
@@ -188,13 +177,11 @@ fn wrongly_gone(network: &Network) -> Result<Vec<String>> {
     let mut wrongly = Vec::new();
     for n in 1..=EACH {
         let log = network.supervisor.log(&format!("{}-{n}", control::NAME));
-        for file in [log.with_extension("before.log"), log] {
-            let text = fs::read_to_string(&file).unwrap_or_default();
-            let gone = text
-                .lines()
-                .filter(|line| line.contains("change=Gone") && !line.contains(EDGE));
-            wrongly.extend(gone.map(str::to_owned));
-        }
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let gone = text
+            .lines()
+            .filter(|line| line.contains("change=Gone") && !line.contains(EDGE));
+        wrongly.extend(gone.map(str::to_owned));
     }
     Ok(wrongly)
 }

@@ -82,6 +82,8 @@ pub(super) fn raise(
         sites: OFFICES.iter().map(site).collect::<Result<_>>()?,
         store,
         replicas,
+        pace: None,
+        clients: None,
         loss: 0.0,
         jitter: Duration::ZERO,
         seed: 1,

@@ -50,8 +50,27 @@ pub struct Plan<'a> {
     pub replicas: u8,
     /// The office that is the root.
     pub origin: &'a str,
+    /// How fast people come in; what the control plane does by itself if none.
+    pub pace: Option<Pace>,
     /// For configurations and state.
     pub folder: &'a Path,
+}
+
+/// How fast people come in at each replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Pace {
+    /// In the long run, each second.
+    pub joins_per_second: u32,
+    /// At once after a quiet time.
+    pub burst: u32,
+}
+
+impl Pace {
+    /// As many as come: a million a second is more than any machine bears.
+    pub const NONE: Self = Self {
+        joins_per_second: 1_000_000,
+        burst: 1_000_000,
+    };
 }
 
 impl ControlPlane {
@@ -179,6 +198,7 @@ impl Replica {
             topology: Topology {
                 origin: plan.origin,
             },
+            admission: plan.pace,
             pages: Pages {
                 base_url: format!("https://{listen}"),
             },
@@ -233,6 +253,8 @@ struct Config<'a> {
     edges: Edges,
     store: &'a StoreConfig,
     topology: Topology<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admission: Option<Pace>,
     pages: Pages,
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::PathBuf,
     process::Command,
     time::{Duration, Instant},
@@ -12,7 +13,7 @@ use anyhow::{Result, bail};
 
 use super::{
     addresses::Block,
-    control::{self, ControlPlane, Store},
+    control::{self, ControlPlane, Pace, Store},
     interrupt::Interrupt,
     link::LinkSpec,
     office::{Control, Office},
@@ -33,6 +34,10 @@ pub struct Plan {
     pub store: Store,
     /// How many of it.
     pub replicas: u8,
+    /// How fast people come in at each; what they do by themselves if none.
+    pub pace: Option<Pace>,
+    /// How many people each edge takes; what edges do by themselves if none.
+    pub clients: Option<u32>,
     /// Share of datagrams that each path loses.
     pub loss: f64,
     /// By how much each path's delay wanders.
@@ -54,6 +59,8 @@ pub struct Network {
     pub wide: WideArea,
     /// As they were asked for.
     pub sites: Vec<Site>,
+    /// Where clients find each edge, by office.
+    pub doors: BTreeMap<String, SocketAddr>,
     configs: BTreeMap<String, PathBuf>,
     _block: Block,
 }
@@ -87,6 +94,7 @@ impl Network {
         let of_control = control::Plan {
             store: plan.store,
             replicas: plan.replicas,
+            pace: plan.pace,
             origin: &plan.sites[0].id,
             folder: &folder,
         };
@@ -94,6 +102,7 @@ impl Network {
             ControlPlane::start(&mut supervisor, &block, authority, &of_control, interrupt)?;
         let mut configs = BTreeMap::new();
         for office in &mut offices {
+            office.max_clients = plan.clients;
             office.reach = wide.from(&office.id);
             office.control = Some(Control {
                 addresses: control.urls.clone(),
@@ -108,6 +117,7 @@ impl Network {
             control,
             wide,
             sites: plan.sites.clone(),
+            doors: offices.iter().map(|o| (o.id.clone(), o.clients)).collect(),
             configs,
             _block: block,
         };

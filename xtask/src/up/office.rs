@@ -29,6 +29,8 @@ pub struct Office {
     pub control: Option<Control>,
     /// How fast it sends.
     pub congestion: Congestion,
+    /// How many clients it takes at a time; what edges do by themselves if none.
+    pub max_clients: Option<u32>,
 }
 
 /// The control plane, as an edge is told of it.
@@ -109,6 +111,7 @@ impl Office {
             reach: BTreeMap::new(),
             control: None,
             congestion: Congestion::default(),
+            max_clients: None,
         }
     }
 
@@ -153,6 +156,7 @@ impl Office {
             },
             access: self.control.is_none().then_some(Access { open: true }),
             congestion: self.congestion,
+            limits: self.max_clients.map(|clients| Limits { clients }),
             reach: &self.reach,
             control: self.control.as_ref(),
             neighbour: &self.links,
@@ -188,6 +192,8 @@ struct Config<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Access>,
     congestion: Congestion,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Limits>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     reach: &'a BTreeMap<String, SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -222,6 +228,11 @@ struct NeighbourTls<'a> {
     ca: PathBuf,
     #[serde(flatten)]
     own: Files<'a>,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    clients: u32,
 }
 
 #[derive(Serialize)]
@@ -277,6 +288,7 @@ mod tests {
         let authority = Authority::ensure(&folder).unwrap();
         let at = ["127.0.0.1:4443", "127.0.0.1:4444"].map(|at| at.parse().unwrap());
         let mut office = Office::at("cairo", at);
+        office.max_clients = Some(700);
         office.reach.insert("geneva".into(), at[0]);
         office.control = Some(Control {
             addresses: vec!["https://127.0.0.1:8443".into()],
@@ -290,6 +302,7 @@ mod tests {
             read["control"]["addresses"][0].as_str(),
             Some("https://127.0.0.1:8443")
         );
+        assert_eq!(read["limits"]["clients"].as_integer(), Some(700));
         assert!(!read.contains_key("access") && !read.contains_key("neighbour"));
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io::{BufRead, BufReader, Write},
     os::unix::process::CommandExt,
@@ -24,6 +25,8 @@ use crate::shell;
 pub struct Supervisor {
     logs: PathBuf,
     processes: BTreeMap<String, Process>,
+    /// How each was started, also of those that have ended.
+    recipes: BTreeMap<String, Recipe>,
     /// The order they were started in: the last is stopped first.
     order: Vec<String>,
     events: mpsc::Receiver<Event>,
@@ -42,6 +45,15 @@ pub enum Event {
     Ended(String),
 }
 
+impl Event {
+    /// Which process.
+    pub fn who(&self) -> &str {
+        match self {
+            Self::Said(who, _) | Self::Ended(who) => who,
+        }
+    }
+}
+
 impl Supervisor {
     /// Supervises nothing yet. What processes write to standard error goes to files in `logs`.
     ///
@@ -53,6 +65,7 @@ impl Supervisor {
         Ok(Self {
             logs: logs.to_owned(),
             processes: BTreeMap::new(),
+            recipes: BTreeMap::new(),
             order: Vec::new(),
             events,
             set_aside: VecDeque::new(),
@@ -69,7 +82,29 @@ impl Supervisor {
             bail!("{name} is already running");
         }
         let log = File::create(self.log(name)).context("cannot create a log")?;
-        let mut command = tied(command);
+        let recipe = Recipe::of(command);
+        self.spawn(name, &recipe, log)?;
+        self.recipes.insert(name.to_owned(), recipe);
+        Ok(())
+    }
+
+    /// Starts a process again as it was started before; one that runs is ended first. Its log goes on.
+    ///
+    /// # Errors
+    /// If nothing was ever started by that name, or it cannot be started again.
+    pub fn restart(&mut self, name: &str) -> Result<()> {
+        let recipe = self.recipes.get(name).cloned();
+        let recipe = recipe.with_context(|| format!("there never was a process {name}"))?;
+        if self.is_running(name) {
+            self.end(name, Signal::TERM)?;
+        }
+        let mut log = File::options();
+        let log = log.append(true).create(true).open(self.log(name));
+        self.spawn(name, &recipe, log.context("cannot open a log")?)
+    }
+
+    fn spawn(&mut self, name: &str, recipe: &Recipe, log: File) -> Result<()> {
+        let mut command = recipe.command();
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -161,6 +196,17 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Whether it has been started and not been waited for since.
+    pub fn is_running(&self, name: &str) -> bool {
+        self.processes.contains_key(name)
+    }
+
+    /// The number by which the system knows a process that runs.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        let process = self.processes.get(name)?;
+        Some(process.child.id())
+    }
+
     /// Everybody who runs, in the order of their start.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.order.iter().map(String::as_str)
@@ -199,6 +245,28 @@ impl Supervisor {
     pub fn stop(&mut self, name: &str) -> Result<ExitStatus> {
         self.signal(name, Signal::TERM)?;
         self.reap(name)
+    }
+
+    /// Ends one process by a signal, also one that stands still, and forgets what it said: nothing of it is an event any
+    /// more.
+    ///
+    /// # Errors
+    /// If there is no such process.
+    pub fn end(&mut self, name: &str, signal: Signal) -> Result<ExitStatus> {
+        self.signal(name, signal)?;
+        // Whoever stands still hears a signal only when it goes on.
+        self.signal(name, Signal::CONT)?;
+        let status = self.reap(name)?;
+        let is_its_end = |event: &Event| matches!(event, Event::Ended(who) if who == name);
+        let deadline = Instant::now() + GRACE;
+        while !self.set_aside.iter().any(is_its_end) {
+            match self.receive(deadline.saturating_duration_since(Instant::now())) {
+                Some(event) => self.set_aside.push_back(event),
+                None => break,
+            }
+        }
+        self.set_aside.retain(|event| event.who() != name);
+        Ok(status)
     }
 
     /// Waits for a process that ends by itself or has been told to.
@@ -277,24 +345,48 @@ impl Process {
     }
 }
 
-/// The same command so that it ends with this process, however that ends. What it is started by becomes it: name and
-/// number are its own.
-fn tied(command: &Command) -> Command {
-    let program = command.get_program();
-    let mut tied = if shell::has("setpriv") {
-        let mut setpriv = Command::new("setpriv");
-        setpriv.args(["--pdeathsig", "KILL", "--"]).arg(program);
-        setpriv
-    } else {
-        Command::new(program)
-    };
-    let set = command.get_envs();
-    tied.args(command.get_args())
-        .envs(set.filter_map(|(name, value)| Some((name, value?))));
-    if let Some(folder) = command.get_current_dir() {
-        tied.current_dir(folder);
+/// What is needed to start a program, and to start it again.
+#[derive(Clone, Debug)]
+struct Recipe {
+    program: OsString,
+    args: Vec<OsString>,
+    envs: Vec<(OsString, OsString)>,
+    folder: Option<PathBuf>,
+}
+
+impl Recipe {
+    fn of(command: &Command) -> Self {
+        let set = command.get_envs();
+        let set = set.filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        Self {
+            program: command.get_program().to_owned(),
+            args: command.get_args().map(ToOwned::to_owned).collect(),
+            envs: set.collect(),
+            folder: command.get_current_dir().map(Path::to_owned),
+        }
     }
-    tied
+
+    /// The program so that it ends with this process, however that ends. What it is started by becomes it: name and
+    /// number are its own.
+    fn command(&self) -> Command {
+        let mut command = tied(&self.program);
+        command.args(&self.args).envs(self.envs.iter().cloned());
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        command
+    }
+}
+
+/// A program that ends with this process, however that ends.
+pub(crate) fn tied(program: impl AsRef<OsStr>) -> Command {
+    let program = program.as_ref();
+    if !shell::has("setpriv") {
+        return Command::new(program);
+    }
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    setpriv
 }
 
 /// Reads lines until the process closes its output. What is no JSON is of no interest.
