@@ -7,17 +7,15 @@ use std::time::Duration;
 
 /// Speakers, who have the floor in turn.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Floor {
     /// How many.
     pub speakers: u32,
     /// Offices they are near, in turn.
-    #[serde(default)]
     pub near: Vec<String>,
     /// How long each has the floor; if absent, the first has it to the end.
     pub turn: Option<Span>,
     /// The picture: bit/s, 0 for none. 30 frames a second, a keyframe every 2 s.
-    #[serde(default)]
     pub video_bits: u32,
 }
 

@@ -186,18 +186,39 @@ fn every_shipped_scenario_is_understood() {
         let scenario = Scenario::parse(&text, &file).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(file.file_stem(), Some(scenario.name.as_ref()));
         assert!(!scenario.about.is_empty(), "{}", scenario.name);
-        let expected: Vec<_> = scenario.expect.iter().map(|one| one.text.as_str()).collect();
+        let expected: Vec<_> = scenario
+            .expect
+            .iter()
+            .map(|one| one.text.as_str())
+            .collect();
         for always in ["failed == 0", "altered == 0", "ghosts == 0"] {
             assert!(expected.contains(&always), "{}: {always}", scenario.name);
         }
         let joined = format!("joined == {}", scenario.delegates());
-        assert!(expected.contains(&joined.as_str()), "{}: {joined}", scenario.name);
-        assert!(text.starts_with("# For "), "{} does not say for whom it is", scenario.name);
+        assert!(
+            expected.contains(&joined.as_str()),
+            "{}: {joined}",
+            scenario.name
+        );
+        assert!(
+            text.starts_with("# For "),
+            "{} does not say for whom it is",
+            scenario.name
+        );
         names.insert(scenario.name);
     }
     let named = [
-        "rehearsal", "council", "plenary-storm", "plenary-storm-unpaced", "plenary-full", "webinar",
-        "regional-event", "soak", "edge-loss", "rolling-upgrade", "slow-links",
+        "rehearsal",
+        "council",
+        "plenary-storm",
+        "plenary-storm-unpaced",
+        "plenary-full",
+        "webinar",
+        "regional-event",
+        "soak",
+        "edge-loss",
+        "rolling-upgrade",
+        "slow-links",
     ];
     assert_eq!(names, BTreeSet::from(named.map(str::to_owned)));
 }
