@@ -99,8 +99,12 @@ impl Wanted {
             files.push(entry?.path());
         }
         files.retain(|file| file.extension().is_some_and(|kind| kind == "toml"));
-        files.sort();
-        files.iter().map(|file| Self::read(file)).collect()
+        let mut all: Vec<Self> = files
+            .iter()
+            .map(|file| Self::read(file))
+            .collect::<Result<_>>()?;
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(all)
     }
 
     fn read(file: &Path) -> Result<Self> {
