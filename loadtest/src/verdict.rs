@@ -6,3 +6,5 @@ mod judge;
 
 pub use expectation::{Expectation, Measure, Relation, Statistic};
 pub use judge::{Judged, judge};
+
+pub(crate) use judge::busiest;

@@ -74,8 +74,8 @@ fn largest(outcome: &Outcome, of: impl Fn(&Process) -> Option<f64>) -> Option<f6
     edges.filter_map(of).max_by(f64::total_cmp)
 }
 
-/// The share of a core over the busiest ten seconds.
-fn busiest(edge: &Process) -> Option<f64> {
+/// The share of a core over the busiest ten seconds; none if it was not watched for so long.
+pub(crate) fn busiest(edge: &Process) -> Option<f64> {
     let over = |from: &Sample, to: &Sample| {
         let ms = to.at_ms - from.at_ms;
         // A process that was started again begins at 0.
