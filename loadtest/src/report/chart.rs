@@ -231,22 +231,30 @@ pub(super) fn draw_moments(svg: &mut String, axis: &Axis, bottom: f64) {
     }
 }
 
-/// Events: a line each, with its number on top; one that is close to the last stands lower.
+/// Events: a line each, with its number on top. Numbers that are close stand in two rows; where that is not enough, the
+/// line stands alone, and the table of events says which it is.
 pub(super) fn draw_marks(svg: &mut String, axis: &Axis, marks: &[Mark], bottom: f64) {
-    let (mut last, mut row) = (f64::MIN, 0u8);
+    let mut ends = MARK_ROWS.map(|_| f64::MIN);
     for mark in marks {
         let x = place_x(axis, mark.at_s);
-        row = if x - last < 17.0 { (row + 1) % 3 } else { 0 };
-        last = x;
-        let y = MARKS + f64::from(row) * 17.0;
+        let row = ends.iter().position(|end| x - end > MARK_WIDTH);
+        let y = MARK_ROWS[row.unwrap_or(MARK_ROWS.len() - 1)];
         let _ = write!(
             svg,
-            "<g class=\"mark\"><title>{} {}</title><path d=\"M{x:.1} {y:.1}V{bottom}\"/><circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"8\"/><text x=\"{x:.1}\" y=\"{:.1}\">{}</text></g>",
+            "<g class=\"mark\"><title>{} {}</title><path d=\"M{x:.1} {y:.1}V{bottom}\"/>",
             mark.number,
-            escape(&mark.what),
-            y + 4.0,
-            mark.number
+            escape(&mark.what)
         );
+        if let Some(row) = row {
+            ends[row] = x;
+            let _ = write!(
+                svg,
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"8\"/><text x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+                y + 4.0,
+                mark.number
+            );
+        }
+        svg.push_str("</g>");
     }
 }
 
@@ -256,11 +264,12 @@ pub(super) const LINES: usize = 6;
 pub(super) const WIDTH: f64 = 760.0;
 pub(super) const LEFT: f64 = 62.0;
 pub(super) const RIGHT: f64 = 742.0;
-/// Where events' numbers stand.
-pub(super) const MARKS: f64 = 26.0;
-const HEIGHT: f64 = 250.0;
-const TOP: f64 = 40.0;
-const BOTTOM: f64 = 224.0;
+/// Where events' numbers stand, and below them everything else.
+const MARK_ROWS: [f64; 2] = [24.0, 41.0];
+const MARK_WIDTH: f64 = 17.0;
+pub(super) const TOP: f64 = 54.0;
+const HEIGHT: f64 = 260.0;
+const BOTTOM: f64 = 234.0;
 
 #[cfg(test)]
 mod tests {
@@ -297,7 +306,7 @@ mod tests {
         for part in [
             "<title id=\"people-t\">People &amp; time</title>",
             "in: at most 8, at the end 8.",
-            "d=\"M62.0 224.0L742.0 40.0\"",
+            "d=\"M62.0 234.0L742.0 54.0\"",
             "1 edge-kill &lt;rome&gt;",
         ] {
             assert!(html.contains(part), "{part}: {html}");
@@ -311,5 +320,34 @@ mod tests {
         let html = chart(vec![series]);
         assert_eq!(html.matches("class=\"s s1\"").count(), 2, "key and line");
         assert!(html.contains("h.1\""), "{html}");
+    }
+
+    #[test]
+    fn numbers_of_events_never_lie_on_each_other() {
+        let marks: Vec<Mark> = (1..=9)
+            .map(|number| Mark {
+                number,
+                at_s: 5.0 + number as f64 / 10.0,
+                what: String::new(),
+            })
+            .collect();
+        let mut svg = String::new();
+        draw_marks(&mut svg, &Axis::moments(10.0), &marks, BOTTOM);
+        assert_eq!(svg.matches("<path").count(), 9, "each has its line");
+        let mut places: Vec<(f64, f64)> = svg
+            .split("<circle cx=\"")
+            .skip(1)
+            .map(|rest| {
+                let mut numbers = rest.split('"');
+                let x = numbers.next().expect("x").parse().expect("a number");
+                let y = numbers.nth(1).expect("y").parse().expect("a number");
+                (x, y)
+            })
+            .collect();
+        assert!(places.len() > 2, "{places:?}");
+        while let Some((x, y)) = places.pop() {
+            let is_free = |(other, row): &(f64, f64)| *row != y || (x - other).abs() > 16.0;
+            assert!(places.iter().all(is_free), "{x} {y}: {places:?}");
+        }
     }
 }

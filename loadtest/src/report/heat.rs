@@ -1,7 +1,7 @@
 //! Lag of each region along time, as a map of colours.
 
 use super::axis::Axis;
-use super::chart::{LEFT, RIGHT, WIDTH, draw_marks, draw_moments, place_x};
+use super::chart::{LEFT, RIGHT, TOP, WIDTH, draw_marks, draw_moments, place_x};
 use super::timeline::Timeline;
 use super::words::{escape, moment, region, time};
 use crate::outcome::Spread;
@@ -154,7 +154,6 @@ fn step(ms: f64) -> usize {
 const TITLE: &str = "Lag by region";
 /// Milliseconds at which the colour changes.
 const STEPS: [f64; 7] = [50.0, 100.0, 150.0, 200.0, 300.0, 400.0, 1_000.0];
-const TOP: f64 = 40.0;
 const ROW: f64 = 42.0;
 /// Above each stripe stands its region.
 const NAME: f64 = 18.0;

@@ -1,7 +1,9 @@
 //! The record as Prometheus' text, for a textfile collector or a Pushgateway. Labels are bounded: who is counted together,
 //! the network's processes, and reasons of which only so many are kept apart.
 
-use crate::outcome::{Cell, Count, Key, Latency, Outcome, Process, Role, Sample, Spread};
+mod help;
+
+use crate::outcome::{Cell, Count, Key, Latency, Outcome, Process, Sample, Spread};
 use std::cmp::Reverse;
 use std::fmt::{Display, Write as _};
 
@@ -112,7 +114,7 @@ fn counts(text: &mut Exposition, outcome: &Outcome) {
             continue;
         }
         let name = format!("{}_total", count.name());
-        text.head(&name, "counter", help(*count));
+        text.head(&name, "counter", help::counted(*count));
         for Cell { key, figures } in &outcome.cells {
             text.value(&name, &who(key), figures.counted(*count));
         }
@@ -144,7 +146,7 @@ fn times(text: &mut Exposition, outcome: &Outcome) {
             continue;
         }
         let name = format!("{}_seconds", latency.name());
-        text.head(&name, "summary", told(*latency));
+        text.head(&name, "summary", help::timed(*latency));
         for (key, spread) in timed {
             text.summary(&name, &who(key), spread);
         }
@@ -182,7 +184,7 @@ fn processes(text: &mut Exposition, outcome: &Outcome) {
         for process in &outcome.processes {
             let labels = [
                 ("process", process.name.clone()),
-                ("role", role(process.role).to_owned()),
+                ("role", help::role(process.role).to_owned()),
             ];
             text.value(name, &labels, of(process));
         }
@@ -280,54 +282,6 @@ fn limit(count: Count) -> Option<&'static str> {
         Count::Gaps200ms => Some("0.2"),
         Count::Gaps1000ms => Some("1"),
         _ => None,
-    }
-}
-
-fn help(count: Count) -> &'static str {
-    match count {
-        Count::Came => "People who came to the door.",
-        Count::Queued => "People who had to wait in the queue.",
-        Count::Joined => "People who heard something.",
-        Count::Failed => "People who never heard anything, or were turned away later.",
-        Count::Moved => "Moves to another edge.",
-        Count::Switched => "Switches to another language.",
-        Count::Objects => "Audio frames that arrived, each once.",
-        Count::Bytes => "Payload bytes that arrived.",
-        Count::Lost => "Audio frames that never came.",
-        Count::Late => "Audio frames that came more than 400 ms after capture.",
-        Count::Duplicated => "Audio frames that came again.",
-        Count::Reordered => "Audio frames that came after a later one.",
-        Count::Altered => "Frames that are not what was published.",
-        Count::VideoObjects => "Video frames that arrived, each once.",
-        Count::VideoLost => "Video frames that never came, of groups that did.",
-        Count::Gaps40ms | Count::Gaps200ms | Count::Gaps1000ms => "Times without audio.",
-    }
-}
-
-fn told(latency: Latency) -> &'static str {
-    match latency {
-        Latency::Ticket => "From when somebody was due to the control plane's first answer.",
-        Latency::Token => "From when somebody was due to the token.",
-        Latency::Connect => "From dialling to the session with an edge.",
-        Latency::FirstAudio => "From when somebody was due to the first audio frame.",
-        Latency::FirstPicture => "From when somebody was due to the first picture.",
-        Latency::Lag => "From an audio frame's capture to its arrival.",
-        Latency::VideoLag => "From a video frame's capture to its arrival.",
-        Latency::Gap => "Each person's longest time without audio.",
-        Latency::Reconnect => "From the loss of an edge to audio through another.",
-        Latency::Switch => "From choosing another language to hearing it.",
-        Latency::Turn => "From a new speaker's first frame to when it was heard.",
-    }
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Edge => "edge",
-        Role::ControlPlane => "control-plane",
-        Role::Store => "store",
-        Role::Paths => "paths",
-        Role::Tester => "tester",
-        Role::Other => "other",
     }
 }
 
