@@ -74,7 +74,7 @@ impl Series {
             Some(highest) => format!(
                 "{name}: at most {}, at the end {}",
                 say(highest),
-                say(values().last().unwrap_or_default())
+                say(values().next_back().unwrap_or_default())
             ),
             None => format!("{name}: nothing"),
         };

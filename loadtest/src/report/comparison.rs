@@ -152,7 +152,7 @@ impl Row {
     fn change(&self, by: f64) -> String {
         let said = (self.say)(by.abs());
         match by {
-            by if by == 0.0 => "same".to_owned(),
+            0.0 => "same".to_owned(),
             by if by > 0.0 => format!("+{said}"),
             _ => format!("-{said}"),
         }

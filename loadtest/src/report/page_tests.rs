@@ -235,4 +235,6 @@ fn pages_can_be_looked_at() {
     ] {
         super::write(&Path::new(&folder).join(name), &outcome).expect("written");
     }
+    let changed = super::compare(&fixtures::held(), &fixtures::broken());
+    fs::write(Path::new(&folder).join("compared.txt"), changed).expect("written");
 }
