@@ -4,6 +4,7 @@ use crate::oidc::config::OidcConfig;
 use crate::store::etcd::{self, EtcdConfig};
 use anyhow::Context;
 use meridian_control_core::ids::Replica;
+use meridian_process::config::{self, ConfigError, Wrong, wrong};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -242,61 +243,8 @@ impl Timing {
     }
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The text is not a configuration.
-    #[error("{path}:{line}: {what}")]
-    Wrong {
-        /// The file.
-        path: PathBuf,
-        /// The line to mend, from 1.
-        line: usize,
-        /// What is wrong there.
-        what: String,
-    },
-}
-
-impl Config {
-    /// Reads and checks a file.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
-    pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        Config::parse(&text).map_err(|(line, what)| ConfigError::Wrong {
-            path: path.to_owned(),
-            line,
-            what,
-        })
-    }
-
-    fn parse(text: &str) -> Result<Config, (usize, String)> {
-        let line_at = |offset: usize| text[..offset.min(text.len())].lines().count().max(1);
-        let config: Config = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line_at(span.start + 1));
-            (line, error.message().to_owned())
-        })?;
-        config.check().map_err(|(needle, what)| {
-            let line = text.find(&needle).map_or(1, |offset| line_at(offset + 1));
-            (line, what)
-        })?;
-        Ok(config)
-    }
-
-    /// What the types do not say. An error names a piece of the text that is on the line to mend.
-    fn check(&self) -> Result<(), (String, String)> {
+impl config::Config for Config {
+    fn check(&self) -> Result<(), Wrong> {
         match (&self.store.embedded, &self.store.etcd) {
             (Some(_), Some(_)) | (None, None) => {
                 return wrong("[store", "give one of `embedded` and `etcd`");
@@ -335,8 +283,18 @@ impl Config {
         }
         self.check_files()
     }
+}
 
-    fn check_files(&self) -> Result<(), (String, String)> {
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        config::load(path)
+    }
+
+    fn check_files(&self) -> Result<(), Wrong> {
         let mut files = vec![&self.tls.certificate, &self.tls.key, &self.edges.ca];
         if let Some(etcd) = &self.store.etcd {
             files.extend(etcd.ca.iter().chain(&etcd.password_file));
@@ -389,11 +347,6 @@ impl Config {
     }
 }
 
-/// An error about the line with `needle`.
-fn wrong(needle: &str, what: impl Into<String>) -> Result<(), (String, String)> {
-    Err((needle.to_owned(), what.into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,12 +364,12 @@ embedded = "state.redb"
 
     fn fails(from: &str, to: &str) -> (usize, String) {
         assert!(GOOD.contains(from), "{from}");
-        Config::parse(&GOOD.replace(from, to)).expect_err(to)
+        config::parse::<Config>(&GOOD.replace(from, to)).expect_err(to)
     }
 
     #[test]
     fn a_short_file_is_enough() {
-        let config = Config::parse(GOOD).expect("it is good");
+        let config = config::parse::<Config>(GOOD).expect("it is good");
         assert_eq!(config.topology.origin, "geneva");
         assert!(config.describe().contains("state in state.redb"));
     }
@@ -441,7 +394,7 @@ embedded = "state.redb"
             )
         };
         let good = "https://meet.test/oidc/callback";
-        Config::parse(&GOOD.replace("[store]", &oidc(good, ""))).expect("it is good");
+        config::parse::<Config>(&GOOD.replace("[store]", &oidc(good, ""))).expect("it is good");
         for wrong in ["http://meet.test/oidc/callback", "https://meet.test/"] {
             let (line, what) = fails("[store]", &oidc(wrong, ""));
             assert!(

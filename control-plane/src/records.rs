@@ -336,7 +336,7 @@ pub mod key {
 
     /// One revoked organiser or operator: subjects may have any letters, keys may not.
     pub fn access(subject: &str) -> String {
-        let hex: String = subject.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = meridian_proto::hex::to_text(subject.as_bytes());
         format!("{ACCESS}{hex}")
     }
 

@@ -4,6 +4,7 @@
 use crate::plane::Plane;
 use crate::records::{DrainRecord, EdgeRecord, RevocationRecord, RowRecord, TreeRecord, key};
 use meridian_control_core::ids::Office;
+use meridian_proto::hex;
 use meridian_proto::v1::{
     Drain, DrainTarget, Edge, Failure, Revocation, Shortcut, Snapshot, TokenKey, TreeRow, Version,
 };
@@ -114,7 +115,7 @@ pub(crate) fn edge(office: &str, record: &EdgeRecord) -> Edge {
         office: office.to_owned(),
         neighbour_address: record.neighbour_address.clone(),
         client_address: record.client_address.clone(),
-        certificate_sha256: unhex(&record.certificate_sha256).into(),
+        certificate_sha256: hex::from_text(&record.certificate_sha256).into(),
         failure_domain: record.failure_domain.clone(),
     }
 }
@@ -168,27 +169,4 @@ pub(crate) fn tree_parts(tree: &TreeRecord) -> (Vec<TreeRow>, Vec<Failure>, Vec<
         tree.failures.iter().map(failure).collect(),
         tree.shortcuts.iter().map(shortcut).collect(),
     )
-}
-
-/// Bytes as they are stored.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The reverse of [`hex`]; nothing of what is no hex.
-fn unhex(text: &str) -> Vec<u8> {
-    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
-    bytes.unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hex_goes_both_ways_and_what_is_none_is_nothing() {
-        assert_eq!(unhex(&hex(&[0, 0x7f, 0xff])), [0, 0x7f, 0xff]);
-        assert!(unhex("0g").is_empty() && unhex("abc").is_empty() && unhex("é0").is_empty());
-    }
 }

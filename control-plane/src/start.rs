@@ -1,7 +1,7 @@
 //! Start-up, in order: read the configuration, open the store, read the state, listen, run, drain.
 
 use crate::cli::{Cli, Command};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::desk::Desk;
 use crate::geography::Geography;
 use crate::leader;
@@ -18,10 +18,9 @@ use crate::store::embedded::{EmbeddedStore, History};
 use crate::store::etcd::EtcdStore;
 use crate::tokens::Access;
 use anyhow::Context;
-use std::fmt::Display;
-use std::io::{self, Write};
+use meridian_process::exit::{ExitCode, Failure};
+use meridian_process::say;
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -29,22 +28,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The exit code of a wrong configuration (EX_USAGE).
-pub const EXIT_CONFIG: u8 = 64;
 /// How long a start waits for the store, and says every now and then that it does.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs a replica until it is told to stop. Everything that can be wrong is found before a port is bound.
-pub fn run(cli: Cli) -> ExitCode {
+///
+/// # Errors
+/// The configuration is wrong, or the replica cannot go on.
+pub fn run(cli: Cli) -> Result<(), Failure> {
     // A second installation finds the first, which is the same.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = match Config::load(&cli.config) {
-        Ok(config) => config,
-        Err(error) => return wrong(&error),
-    };
+    let config = Config::load(&cli.config);
+    let config = config.map_err(|error| Failure::new(ExitCode::Usage, error))?;
     if cli.check_config {
         say(config.describe());
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -52,18 +50,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = runtime
         .context("no runtime")
         .and_then(|runtime| runtime.block_on(act(config, cli.command)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("meridian-control-plane: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn wrong(error: &ConfigError) -> ExitCode {
-    eprintln!("meridian-control-plane: {error}");
-    ExitCode::from(EXIT_CONFIG)
+    result.map_err(|error| Failure::new(ExitCode::Failed, error))
 }
 
 async fn act(config: Config, command: Option<Command>) -> anyhow::Result<()> {
@@ -209,9 +196,4 @@ async fn until(mut stop: watch::Receiver<bool>, task: impl Future<Output = ()>) 
         // Whoever could stop it is gone: so it stops.
         _ = stop.wait_for(|stop| *stop) => {}
     }
-}
-
-fn say(line: impl Display) {
-    // Nobody may be listening any more; that is no reason to stop.
-    let _ = writeln!(io::stdout(), "{line}");
 }

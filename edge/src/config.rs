@@ -4,6 +4,7 @@ use crate::access::{self, Keys, KeysError};
 use crate::congestion::Congestion;
 use crate::control::settings::ControlSettings;
 use crate::neighbours::place::Place;
+use meridian_process::config::{self, ConfigError, Wrong, wrong};
 use meridian_relay::Role;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -139,59 +140,8 @@ pub fn workers(asked: Option<usize>) -> usize {
     }
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The text is not a configuration.
-    #[error("{path}:{line}: {what}")]
-    Wrong {
-        /// The file.
-        path: PathBuf,
-        /// The line to mend, from 1.
-        line: usize,
-        /// What is wrong there.
-        what: String,
-    },
-}
-
-impl Config {
-    /// Reads and checks a file.
-    pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        Config::parse(&text).map_err(|(line, what)| ConfigError::Wrong {
-            path: path.to_owned(),
-            line,
-            what,
-        })
-    }
-
-    /// Reads and checks a text; an error names its line.
-    fn parse(text: &str) -> Result<Config, (usize, String)> {
-        let line_at = |offset: usize| text[..offset.min(text.len())].lines().count().max(1);
-        let config: Config = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line_at(span.start + 1));
-            (line, error.message().to_owned())
-        })?;
-        config.check().map_err(|(needle, what)| {
-            let line = text.find(&needle).map_or(1, |offset| line_at(offset + 1));
-            (line, what)
-        })?;
-        Ok(config)
-    }
-
-    /// What the types do not say. An error names a piece of the text that is on the line to mend.
-    fn check(&self) -> Result<(), (String, String)> {
+impl config::Config for Config {
+    fn check(&self) -> Result<(), Wrong> {
         self.check_listening()?;
         for n in 0..self.neighbours.len() {
             self.check_neighbour(n)?;
@@ -205,8 +155,18 @@ impl Config {
         }
         self.check_files()
     }
+}
 
-    fn check_listening(&self) -> Result<(), (String, String)> {
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        config::load(path)
+    }
+
+    fn check_listening(&self) -> Result<(), Wrong> {
         if !is_office_id(&self.office) {
             return wrong(
                 "office",
@@ -241,7 +201,7 @@ impl Config {
         Ok(())
     }
 
-    fn check_neighbour(&self, n: usize) -> Result<(), (String, String)> {
+    fn check_neighbour(&self, n: usize) -> Result<(), Wrong> {
         let neighbour = &self.neighbours[n];
         let office = format!("\"{}\"", neighbour.office);
         if neighbour.office == self.office {
@@ -263,7 +223,7 @@ impl Config {
         }
     }
 
-    fn check_files(&self) -> Result<(), (String, String)> {
+    fn check_files(&self) -> Result<(), Wrong> {
         for path in self.files() {
             if !path.is_file() {
                 let needle = path.display().to_string();
@@ -362,11 +322,6 @@ impl NeighbourRole {
     }
 }
 
-/// An error about the line with `needle`.
-fn wrong(needle: &str, what: impl Into<String>) -> Result<(), (String, String)> {
-    Err((needle.to_owned(), what.into()))
-}
-
 /// Whether a text can be an office's id: lower-case letters, digits and hyphens, 63 at most.
 pub(crate) fn is_office_id(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -399,12 +354,12 @@ open = true
 
     fn fails(from: &str, to: &str) -> (usize, String) {
         assert!(GOOD.contains(from), "{from}");
-        Config::parse(&GOOD.replace(from, to)).expect_err(to)
+        config::parse::<Config>(&GOOD.replace(from, to)).expect_err(to)
     }
 
     #[test]
     fn a_whole_file_is_taken() {
-        let config = Config::parse(GOOD).expect("it is good");
+        let config = config::parse::<Config>(GOOD).expect("it is good");
         assert_eq!(config.neighbours[0].role.in_relay(), Role::Parent);
         assert!(
             config
@@ -436,7 +391,7 @@ open = true
     fn an_office_may_be_named_and_reached_by_another_way() {
         let named = GOOD.replace("127.0.0.1:5000", "geneva.example.org:5000");
         let named = named + "[reach]\ngeneva = \"10.0.0.1:4444\"\n";
-        let config = Config::parse(&named).expect("it is good");
+        let config = config::parse::<Config>(&named).expect("it is good");
         assert!(config.describe().contains("geneva at 10.0.0.1:4444"));
         let (line, what) = fails("127.0.0.1:5000", "geneva.example.org");
         assert_eq!(line, 16);
@@ -445,10 +400,10 @@ open = true
 
     #[test]
     fn there_is_one_worker_unless_more_are_asked_for() {
-        let config = Config::parse(GOOD).expect("it is good");
+        let config = config::parse::<Config>(GOOD).expect("it is good");
         assert_eq!(workers(config.workers), 1);
         let more = GOOD.replace("[listen]", "workers = 4\n[listen]");
-        let config = Config::parse(&more).expect("it is good");
+        let config = config::parse::<Config>(&more).expect("it is good");
         assert_eq!(workers(config.workers), 4);
         assert!(config.describe().contains("4 workers"));
         assert!(workers(Some(0)) >= 1);
@@ -489,12 +444,12 @@ open = true
 
     fn fails_controlled(from: &str, to: &str) -> (usize, String) {
         assert!(controlled().contains(from), "{from}");
-        Config::parse(&controlled().replace(from, to)).expect_err(to)
+        config::parse::<Config>(&controlled().replace(from, to)).expect_err(to)
     }
 
     #[test]
     fn a_control_plane_gives_neighbours_and_keys() {
-        let config = Config::parse(&controlled()).expect("it is good");
+        let config = config::parse::<Config>(&controlled()).expect("it is good");
         let text = config.describe();
         assert!(text.contains("https://cp.example:8443"), "{text}");
         assert!(
@@ -507,7 +462,12 @@ open = true
     #[test]
     fn what_contradicts_a_control_plane_is_refused_with_its_line() {
         let both = GOOD.replace("[access]\nopen = true\n", CONTROLLED);
-        assert_eq!(Config::parse(&both).expect_err("two say who is next").0, 13);
+        assert_eq!(
+            config::parse::<Config>(&both)
+                .expect_err("two say who is next")
+                .0,
+            13
+        );
         let (line, what) = fails_controlled("[control]", "[access]\nopen = true\n[control]");
         assert_eq!(line, 14);
         assert!(what.contains("needs a token"), "{what}");
@@ -521,7 +481,8 @@ open = true
         assert!(what.contains("advertise.neighbours"), "{what}");
         let said = "[control]\nadvertise = { neighbours = \"bangkok.example:4444\" }";
         let text = controlled().replace("127.0.0.1:4444", "0.0.0.0:4444");
-        Config::parse(&text.replace("[control]", said)).expect("others know where to dial");
+        config::parse::<Config>(&text.replace("[control]", said))
+            .expect("others know where to dial");
     }
 
     #[test]

@@ -3,24 +3,21 @@
 use crate::access::Access;
 use crate::cli::Cli;
 use crate::clients::{self, Doors};
-use crate::config::{Config, ConfigError, workers};
+use crate::config::{Config, workers};
 use crate::control::Control;
 use crate::edge::Edge;
 use crate::neighbours::Neighbours;
 use crate::neighbours::tree::Tree;
 use crate::report;
 use anyhow::{Context, anyhow};
+use meridian_process::config::ConfigError;
+use meridian_process::exit::{ExitCode, Failure};
+use meridian_process::say;
 use meridian_session::tls::{self, Identity};
-use std::fmt::Display;
-use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::rc::Rc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
-
-/// The exit code of a wrong configuration (EX_USAGE).
-pub const EXIT_CONFIG: u8 = 64;
 
 /// What is to be run.
 enum Plan {
@@ -31,15 +28,12 @@ enum Plan {
 }
 
 /// Runs an edge until it is told to stop. Everything that can be wrong is found before a port is bound.
-pub fn run(cli: Cli) -> ExitCode {
+///
+/// # Errors
+/// The configuration is wrong, or the edge cannot go on.
+pub fn run(cli: Cli) -> Result<(), Failure> {
     tls::install_default();
-    let plan = match plan(&cli) {
-        Ok(plan) => plan,
-        Err(error) => {
-            eprintln!("meridian-edge: {error}");
-            return ExitCode::from(EXIT_CONFIG);
-        }
-    };
+    let plan = plan(&cli).map_err(|error| Failure::new(ExitCode::Usage, error))?;
     if cli.check_config {
         match &plan {
             Plan::Office(config) => say(config.describe()),
@@ -49,7 +43,7 @@ pub fn run(cli: Cli) -> ExitCode {
                 ));
             }
         }
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
     end_with_a_panic();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -58,13 +52,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = runtime
         .context("no runtime")
         .and_then(|runtime| LocalSet::new().block_on(&runtime, serve(plan, &cli)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("meridian-edge: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.map_err(|error| Failure::new(ExitCode::Failed, error))
 }
 
 fn plan(cli: &Cli) -> Result<Plan, ConfigError> {
@@ -127,11 +115,6 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
     }
     tracing::info!("draining");
     edge.drain().await
-}
-
-fn say(line: impl Display) {
-    // Nobody may be listening any more; that is no reason to stop.
-    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// A worker that has panicked may hold anything half done: rather no edge than half of one. Tasks would keep a panic to

@@ -1,6 +1,8 @@
 //! The control plane's gRPC contract `meridian.v1`: messages, clients and servers, generated from `meridian/v1/*.proto`,
 //! which say what everything means.
 
+pub mod hex;
+
 /// The contract's first version.
 pub mod v1 {
     // What is generated has the contract's comments, but not on everything.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use serde::Serialize;
 
 use crate::shell;
 
@@ -19,7 +20,7 @@ pub struct Authority {
 }
 
 /// The files of one certificate and its key, both PEM; the key is PKCS #8.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Identity {
     /// The certificate alone: the authority signs it directly.
     pub certificate: PathBuf,

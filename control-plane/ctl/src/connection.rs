@@ -1,6 +1,6 @@
 //! Calls: to the first server that answers, with the token, and not for ever.
 
-use crate::exit::{ExitCode, Failure};
+use crate::exit::{self, ExitCode, Failure};
 use crate::output::note;
 use crate::settings::Settings;
 use meridian_proto::v1::meeting_service_client::MeetingServiceClient;
@@ -134,7 +134,7 @@ impl Caller {
                 match stream.message().await {
                     Ok(Some(message)) => show(&link, message).await?,
                     Ok(None) => break Failure::said(ExitCode::Unavailable, "the server has ended"),
-                    Err(status) => break lost(status),
+                    Err(status) => break lost(&status),
                 }
             };
             if ended.code != ExitCode::Unavailable {
@@ -209,7 +209,8 @@ pub async fn within<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, Failure> {
     match tokio::time::timeout(timeout, call).await {
-        Ok(answer) => Ok(answer?.into_inner()),
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) => Err(exit::of(&status)),
         Err(_) => {
             let s = timeout.as_secs_f64();
             let what = format!("no answer within {s} s; --timeout sets how long to wait");
@@ -236,12 +237,12 @@ fn chain(error: &tonic::transport::Error) -> String {
 }
 
 /// Why a stream ended; a broken connection has no code of its own.
-fn lost(status: Status) -> Failure {
+fn lost(status: &Status) -> Failure {
     match status.code() {
         tonic::Code::Unknown | tonic::Code::Internal | tonic::Code::Cancelled => {
             Failure::said(ExitCode::Unavailable, "the connection is lost")
         }
-        _ => status.into(),
+        _ => exit::of(status),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The contract's messages as JSON: every field, under its name in the contract, and times as RFC 3339 beside the numbers.
 
 use crate::moment;
-use meridian_proto::{DESCRIPTORS, v1};
+use meridian_proto::{DESCRIPTORS, hex, v1};
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage, Value as Held,
@@ -75,7 +75,7 @@ fn one(value: &Held, field: &FieldDescriptor) -> Value {
         Held::F32(it) => json!(it),
         Held::F64(it) => json!(it),
         Held::String(it) => json!(it),
-        Held::Bytes(it) => json!(hex(it)),
+        Held::Bytes(it) => json!(hex::to_text(it)),
         Held::EnumNumber(number) => enumerated(*number, field),
         Held::Message(it) => Value::Object(object(it)),
         Held::List(list) => list.iter().map(|it| one(it, field)).collect(),
@@ -105,10 +105,6 @@ fn key_text(key: &MapKey) -> String {
         MapKey::U64(it) => it.to_string(),
         MapKey::String(it) => it.clone(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// For a field that holds a point in time: its name without the unit, and the unit in nanoseconds.

@@ -3,6 +3,7 @@
 use crate::exit::{ExitCode, Failure};
 use crate::output::note;
 use anyhow::{Context, anyhow};
+use meridian_process::config;
 use serde::Deserialize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -112,11 +113,9 @@ fn settings_file(named: Option<&Path>) -> anyhow::Result<File> {
         }
         text => text.with_context(|| path.display().to_string())?,
     };
-    let mut file: File = toml::from_str(&text).map_err(|error| {
-        let before = error.span().map_or(0, |span| span.start);
-        let line = text[..before].matches('\n').count() + 1;
-        anyhow!("{}:{line}: {}", path.display(), error.message())
-    })?;
+    let file = config::read(&text);
+    let mut file: File =
+        file.map_err(|(line, what)| anyhow!("{}:{line}: {what}", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     for path in [&mut file.ca, &mut file.token_file].into_iter().flatten() {
         *path = folder.join(&path);

@@ -1,5 +1,6 @@
 //! What a replica is told of the identity provider, and who is an organiser or operator by it.
 
+use meridian_process::config::{Wrong, wrong};
 use openidconnect::url::Url;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -44,8 +45,7 @@ pub(super) const CALLBACK: &str = "/oidc/callback";
 
 impl OidcConfig {
     /// What the types do not say. An error names a piece of the text that is on the line to mend.
-    pub(crate) fn check(&self) -> Result<(), (String, String)> {
-        let wrong = |needle: &str, what: &str| Err((needle.to_owned(), what.to_owned()));
+    pub(crate) fn check(&self) -> Result<(), Wrong> {
         let https = |text: &str| Url::parse(text).ok().filter(|url| url.scheme() == "https");
         if https(&self.issuer).is_none() {
             return wrong("issuer", "the issuer is an https URL");
@@ -62,7 +62,7 @@ impl OidcConfig {
         let offices = self.organisers.iter().flat_map(|one| &one.offices);
         for office in offices {
             if meridian_control_core::ids::Office::new(office).is_err() {
-                return wrong(office, &format!("`{office}` is no office's id"));
+                return wrong(office, format!("`{office}` is no office's id"));
             }
         }
         let emails = self.organisers.iter().map(|one| &one.email);
@@ -70,7 +70,7 @@ impl OidcConfig {
             .chain(&self.operators)
             .find(|email| !email.contains('@'))
         {
-            Some(email) => wrong(email, &format!("`{email}` is no e-mail address")),
+            Some(email) => wrong(email, format!("`{email}` is no e-mail address")),
             None => Ok(()),
         }
     }

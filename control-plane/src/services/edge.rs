@@ -4,9 +4,9 @@ use super::Answers;
 use crate::caller;
 use crate::plane::Plane;
 use crate::records::{EdgeRecord, key};
-use crate::snapshot::hex;
 use meridian_control_core::ids::Office;
 use meridian_control_core::registry::Instance;
+use meridian_proto::hex;
 use meridian_proto::v1::edge_service_server::EdgeService;
 use meridian_proto::v1::{
     GetSnapshotRequest, GetSnapshotResponse, RegisterRequest, RegisterResponse, ReportRequest,
@@ -197,7 +197,7 @@ async fn write_down(
     let edge = request.edge.clone().unwrap_or_default();
     let capacity = request.capacity.unwrap_or_default();
     let record = EdgeRecord {
-        certificate_sha256: hex(&edge.certificate_sha256),
+        certificate_sha256: hex::to_text(&edge.certificate_sha256),
         failure_domain: match edge.failure_domain.is_empty() {
             true => edge.office,
             false => edge.failure_domain,

@@ -120,11 +120,7 @@ impl SigningKey {
     pub fn generate() -> Result<SigningKey, NoKey> {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)?;
         let public = pair.public_key_raw();
-        let id = public
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let id = meridian_proto::hex::to_text(&public[..6]);
         Ok(SigningKey {
             id,
             secret: STANDARD.encode(pair.serialize_der()),

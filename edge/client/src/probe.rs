@@ -60,7 +60,7 @@ pub async fn run(args: ProbeArgs) -> Result<(), Failure> {
     match answers.iter().any(|answer| answer.ok) {
         true => Ok(()),
         false if refused => Err(Failure::new(
-            ExitCode::Refused,
+            ExitCode::Denied,
             anyhow!("the edge refuses the token"),
         )),
         false => Err(Failure::new(

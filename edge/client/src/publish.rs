@@ -424,7 +424,7 @@ async fn reach(
                 cause = Cause::Lost;
             }
             Err(error) if error.is_refusal() => {
-                return Err(Failure::new(ExitCode::Refused, error));
+                return Err(Failure::new(ExitCode::Denied, error));
             }
             Err(error) if Instant::now() + RETRY >= deadline => {
                 return Err(Failure::new(ExitCode::Unavailable, error));

@@ -2,7 +2,7 @@
 
 use crate::cli::{JoinArgs, TargetArgs};
 use crate::dial::{self, PATIENCE, dialer, system_bundle, trust};
-use crate::exit::{ExitCode, Failure};
+use crate::exit::{self, ExitCode, Failure};
 use crate::join::{self, Cause, Guest, Invited, Manner, Replicas, Told};
 use crate::link::dial_from;
 use crate::report::say;
@@ -74,7 +74,7 @@ impl Way {
             (Way::Invited(guest), Some(given)) => Ok(within(given, &guest.meeting())),
             (Way::Invited(guest), None) if own => match guest.publish_namespace() {
                 fields if fields.is_empty() => Err(Failure::new(
-                    ExitCode::Refused,
+                    ExitCode::Denied,
                     anyhow!("this invitation is for listening: it does not allow publishing"),
                 )),
                 fields => Ok(namespace(fields)),
@@ -92,7 +92,9 @@ impl Way {
                     _ => Bytes::new(),
                 };
                 let told = |error: &DialError| say(&format!("{error}; trying again"));
-                let dialed = dial_from(&dialer, &uri, deadline, told).await?;
+                let dialed = dial_from(&dialer, &uri, deadline, told)
+                    .await
+                    .map_err(exit::of)?;
                 Ok(Found { dialed, told: None })
             }),
             Way::Invited(guest) => Box::pin(async move {
@@ -119,7 +121,7 @@ impl Way {
             None => Ok(Cause::Lost),
             Some(words) => {
                 let error = anyhow!("the edge has ended the session: {words}");
-                Err(Failure::new(ExitCode::Refused, error))
+                Err(Failure::new(ExitCode::Denied, error))
             }
         }
     }
@@ -259,7 +261,7 @@ mod tests {
             ),
         ] {
             let failure = way().after(&closed(code, reason)).expect_err("it is final");
-            assert_eq!(failure.code, ExitCode::Refused);
+            assert_eq!(failure.code, ExitCode::Denied);
             assert!(failure.to_string().contains(reason), "{failure}");
         }
     }

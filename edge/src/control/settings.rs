@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::neighbours::place::Place;
+use meridian_process::config::{Wrong, wrong};
 use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
@@ -82,7 +83,7 @@ impl fmt::Display for ReplicaUrl {
 
 impl ControlSettings {
     /// Whether it fits the rest of the configuration. An error names a piece of the text that is on the line to mend.
-    pub(crate) fn check(&self, config: &Config) -> Result<(), (String, String)> {
+    pub(crate) fn check(&self, config: &Config) -> Result<(), Wrong> {
         let contradiction = if config.neighbour_tls.is_none() {
             Some((
                 "[control]",
@@ -116,12 +117,12 @@ impl ControlSettings {
             None
         };
         if let Some((needle, what)) = contradiction {
-            return Err((needle.to_owned(), what.to_owned()));
+            return wrong(needle, what);
         }
         self.check_advertised(config)
     }
 
-    fn check_advertised(&self, config: &Config) -> Result<(), (String, String)> {
+    fn check_advertised(&self, config: &Config) -> Result<(), Wrong> {
         let clients = (
             self.advertise.clients.is_none(),
             Some(config.listen.clients),
@@ -139,7 +140,7 @@ impl ControlSettings {
                 |at: &SocketAddr| at.ip().is_unspecified() || (at.port() == 0 && !may_choose);
             if let Some(at) = listens.filter(cannot_be_dialled) {
                 let what = format!("nobody can dial {at}: say `advertise.{name}` in [control]");
-                return Err((at.to_string(), what));
+                return wrong(&at.to_string(), what);
             }
         }
         Ok(())

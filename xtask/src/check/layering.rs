@@ -49,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("meridian-session", &["meridian-wire"]),
     ("meridian-control-core", &[]),
     ("meridian-proto", &[]),
+    ("meridian-process", &[]),
     ("xtask", &[]),
 ];
 

@@ -190,7 +190,7 @@ impl Replica {
         let config = Config {
             listen,
             replica: &name,
-            tls: (&identity).into(),
+            tls: &identity,
             edges: Edges {
                 ca: authority.certificate(),
             },
@@ -249,28 +249,13 @@ pub(super) fn write_secret(file: &Path, text: &str) -> Result<()> {
 struct Config<'a> {
     listen: std::net::SocketAddr,
     replica: &'a str,
-    tls: Files<'a>,
+    tls: &'a Identity,
     edges: Edges,
     store: &'a StoreConfig,
     topology: Topology<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     admission: Option<Pace>,
     pages: Pages,
-}
-
-#[derive(Serialize)]
-struct Files<'a> {
-    certificate: &'a Path,
-    key: &'a Path,
-}
-
-impl<'a> From<&'a Identity> for Files<'a> {
-    fn from(identity: &'a Identity) -> Self {
-        Self {
-            certificate: &identity.certificate,
-            key: &identity.key,
-        }
-    }
 }
 
 #[derive(Serialize)]

@@ -149,10 +149,10 @@ impl Office {
                 clients: self.clients,
                 neighbours: self.neighbours,
             },
-            tls: towards_clients.into(),
+            tls: towards_clients,
             neighbour_tls: NeighbourTls {
                 ca: authority.certificate(),
-                own: towards_edges.into(),
+                own: towards_edges,
             },
             access: self.control.is_none().then_some(Access { open: true }),
             congestion: self.congestion,
@@ -187,7 +187,7 @@ fn hold_port() -> Result<(UdpSocket, TcpListener)> {
 struct Config<'a> {
     office: &'a str,
     listen: Listen,
-    tls: Files<'a>,
+    tls: &'a Identity,
     neighbour_tls: NeighbourTls<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Access>,
@@ -209,25 +209,10 @@ struct Listen {
 }
 
 #[derive(Serialize)]
-struct Files<'a> {
-    certificate: &'a Path,
-    key: &'a Path,
-}
-
-impl<'a> From<&'a Identity> for Files<'a> {
-    fn from(identity: &'a Identity) -> Self {
-        Self {
-            certificate: &identity.certificate,
-            key: &identity.key,
-        }
-    }
-}
-
-#[derive(Serialize)]
 struct NeighbourTls<'a> {
     ca: PathBuf,
     #[serde(flatten)]
-    own: Files<'a>,
+    own: &'a Identity,
 }
 
 #[derive(Serialize)]

@@ -27,7 +27,7 @@ impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Failure {
         let code = match error {
             JoinError::Usage(_) => ExitCode::Usage,
-            JoinError::Refused(_) => ExitCode::Refused,
+            JoinError::Refused(_) => ExitCode::Denied,
             _ => ExitCode::Unavailable,
         };
         Failure::new(code, error)

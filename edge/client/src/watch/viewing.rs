@@ -194,7 +194,7 @@ impl Viewing {
             RequestErrorCode::UNAUTHORIZED
             | RequestErrorCode::MALFORMED_AUTH_TOKEN
             | RequestErrorCode::EXPIRED_AUTH_TOKEN => {
-                return Err(Failure::new(ExitCode::Refused, anyhow!(words)));
+                return Err(Failure::new(ExitCode::Denied, anyhow!(words)));
             }
             RequestErrorCode::NOT_SUPPORTED | RequestErrorCode::INVALID_RANGE => {
                 return Err(Failure::new(ExitCode::Protocol, anyhow!(words)));
