@@ -124,7 +124,7 @@ pub struct Limits {
     /// Bytes of media one track may hold.
     pub track_cache_bytes: Option<usize>,
     /// Sessions of clients at a time.
-    pub clients: Option<usize>,
+    pub clients: Option<NonZeroUsize>,
 }
 
 /// The most workers an edge can have: more than any machine that is one office's has cores.
@@ -414,6 +414,13 @@ open = true
         let (line, what) = fails("[listen]", "workers = 65\n[listen]");
         assert_eq!(line, 3);
         assert!(what.contains("64 workers"), "{what}");
+    }
+
+    #[test]
+    fn an_edge_for_no_clients_is_refused_with_the_line() {
+        let (line, what) = fails("[access]", "[limits]\nclients = 0\n[access]");
+        assert_eq!(line, 18);
+        assert!(what.contains("nonzero"), "{what}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use meridian_process::exit::{ExitCode, Failure};
 use meridian_process::say;
 use meridian_session::tls::{self, Identity};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
@@ -92,7 +93,10 @@ async fn serve(plan: Plan, cli: &Cli) -> anyhow::Result<()> {
                 address: config.listen.clients,
                 identity: Identity::load(&config.tls.certificate, &config.tls.key)?,
                 access,
-                max_clients: config.limits.clients.unwrap_or(clients::MAX_CLIENTS),
+                max_clients: config
+                    .limits
+                    .clients
+                    .map_or(clients::MAX_CLIENTS, NonZeroUsize::get),
                 congestion: config.congestion.clients,
             };
             let edge = Edge::start(config.relay(), doors, workers(config.workers)).await?;

@@ -14,15 +14,17 @@ use meridian_session::client::{Event, Inlet, Line};
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
-use viewing::Viewing;
+use viewing::{Out, Viewing};
 
 /// Watches until the broadcast, the time or the user ends it.
 ///
 /// # Errors
 /// Nothing was there to watch within the time allowed, the edge refuses, or the file cannot be written.
 pub async fn run(args: WatchArgs) -> Result<(), Failure> {
+    // A wrong path is told at once, and not when there is media to lose.
+    let out = Out::open(&args.out)?;
     let way = Way::open(&args.target, args.run.wait).await?;
-    let mut watch = Watch::new(&args, way)?;
+    let mut watch = Watch::new(&args, out, way)?;
     let outcome = watch.run(args.run.length).await;
     watch.leave_former();
     if let Some(line) = watch.line.take() {
@@ -50,12 +52,12 @@ struct Watch {
 type Listening = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Watch {
-    fn new(args: &WatchArgs, way: Way) -> Result<Watch, Failure> {
+    fn new(args: &WatchArgs, out: Out, way: Way) -> Result<Watch, Failure> {
         let now = Instant::now();
         let namespace = way.namespace(args.target.namespace.as_ref(), false)?;
         Ok(Watch {
             way,
-            viewing: Viewing::new(args, namespace, now)?,
+            viewing: Viewing::new(args, out, namespace, now)?,
             inlet: None,
             line: None,
             former: None,

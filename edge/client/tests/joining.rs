@@ -12,6 +12,8 @@ use common::{scratch, talk};
 use offices::Office;
 use plane::Plane;
 use serde_json::Value;
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const VP8: [&str; 6] = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"];
@@ -92,4 +94,29 @@ async fn whose_invitation_is_no_good_is_told_so_and_ends_with_77() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(77), "{said}");
     assert!(said.contains("not one of ours"), "{said}");
+}
+
+#[test]
+fn a_recording_that_cannot_be_written_is_told_at_once_and_one_that_is_there_is_kept_until_media_comes()
+ {
+    let dir = scratch("out");
+    let watch = |out: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meridian"));
+        command
+            // Nobody is there.
+            .args(["watch", "--url", "moqt://127.0.0.1:1", "--insecure"])
+            .args(["--namespace", "meridian/out/p/ana", "--wait", "1s", "--out"]);
+        let output = command.arg(out).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = watch(&dir.join("none/seen.webm"));
+    assert_eq!(code, Some(74), "{said}");
+    assert!(said.contains("none/seen.webm"), "{said}");
+    assert!(!said.contains("127.0.0.1"), "nobody was dialled: {said}");
+    let before = dir.join("before.webm");
+    fs::write(&before, "an earlier one").expect("the folder is ours");
+    assert_eq!(watch(&before).0, Some(69));
+    let kept = fs::read_to_string(&before).expect("it is there");
+    assert_eq!(kept, "an earlier one");
 }

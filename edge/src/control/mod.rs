@@ -34,6 +34,7 @@ use meridian_session::tls::Identity;
 use rand::RngExt;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -187,7 +188,7 @@ fn introduction(config: &Config, listens: SocketAddr) -> anyhow::Result<v1::Regi
         false => None,
     };
     let certificate = certificate.map(|hash| hash.0.to_vec()).unwrap_or_default();
-    let limit = config.limits.clients.unwrap_or(MAX_CLIENTS);
+    let limit = config.limits.clients.map_or(MAX_CLIENTS, NonZeroUsize::get);
     let capacity = settings.capacity;
     let started = SystemTime::now()
         .duration_since(UNIX_EPOCH)

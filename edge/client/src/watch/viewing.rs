@@ -19,16 +19,16 @@ use meridian_session::client::{Arrival, Event, Inlet, Object};
 use meridian_wire::control::RequestError;
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::{Draft, FullTrackName, Location, Namespace, RequestErrorCode};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(super) struct Viewing {
     namespace: Namespace,
     wait: Duration,
     wanted: Wanted,
-    out: PathBuf,
+    out: Out,
     draft: Draft,
     /// The catalog first, then what it offers.
     tracks: Vec<Followed>,
@@ -42,6 +42,37 @@ pub(super) struct Viewing {
     over_at: Option<Instant>,
 }
 
+/// Where the recording goes: open from the start, and emptied once there is something to write.
+pub(super) struct Out {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Out {
+    /// Opens the file, and makes one if there is none.
+    pub(super) fn open(path: &Path) -> Result<Out, Failure> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(path);
+        let file = file.with_context(|| path.display().to_string());
+        Ok(Out {
+            path: path.to_owned(),
+            file: Some(file.map_err(output)?),
+        })
+    }
+
+    /// The file, empty.
+    fn take(&mut self) -> Result<File, Failure> {
+        let file = self.file.take().expect("there is one recording");
+        let emptied = match file.metadata() {
+            Ok(metadata) if metadata.is_file() => file.set_len(0),
+            // A pipe has no length.
+            looked => looked.map(drop),
+        };
+        let emptied = emptied.with_context(|| self.path.display().to_string());
+        emptied.map_err(output).map(|()| file)
+    }
+}
+
 struct Wanted {
     audio: bool,
     video: bool,
@@ -52,6 +83,7 @@ struct Wanted {
 impl Viewing {
     pub(super) fn new(
         args: &WatchArgs,
+        out: Out,
         namespace: Namespace,
         now: Instant,
     ) -> Result<Viewing, Failure> {
@@ -65,7 +97,7 @@ impl Viewing {
                 audio_track: args.audio_track.clone(),
                 video_track: args.video_track.clone(),
             },
-            out: args.out.clone(),
+            out,
             draft: Draft::D22,
             tracks: vec![Followed::new(CATALOG_TRACK.to_owned(), None, now)],
             formats: None,
@@ -359,8 +391,7 @@ impl Viewing {
         chosen: impl Iterator<Item = (String, Ledger, Kind)>,
         formats: (Option<AudioFormat>, Option<VideoFormat>),
     ) -> Result<(), Failure> {
-        let file = File::create(&self.out).with_context(|| self.out.display().to_string());
-        let file = BufWriter::new(file.map_err(output)?);
+        let file = BufWriter::new(self.out.take()?);
         self.recording = Some(Recording::new(file, formats.0.clone(), formats.1.clone()));
         self.formats = Some(formats);
         let now = Instant::now();
