@@ -12,7 +12,7 @@ use meridian_control_core::admission::Admission;
 use meridian_control_core::ids::{Meeting, Office, Participant, Replica, SessionId};
 use meridian_control_core::placement::{self, Placer, Refusal, Site};
 use meridian_control_core::registry::{self, Change, Instance, Registry, ReportError, State};
-use meridian_control_core::sessions::{self, Presence, Session};
+use meridian_control_core::sessions::{self, Presence, Session, Transport};
 use meridian_control_core::topology::{Rtts, Talk};
 use meridian_proto::v1;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -449,5 +449,6 @@ fn session(told: &v1::Session) -> Option<Session> {
         issued_at_s: told.issued_at_s,
         opened_at_us: told.opened_at_us,
         limit: told.limit,
+        transport: Transport::named(&told.transport),
     })
 }

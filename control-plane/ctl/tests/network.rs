@@ -120,6 +120,7 @@ async fn who_comes_is_seen_and_why_they_are_there() {
     let why = stage.json(&["why", "council", "amina-otieno"]).await;
     assert_eq!(why["offices"][0], "cairo");
     assert_eq!(why["sessions"][0]["opened_at"], "2026-12-01T12:00:00Z");
+    assert_eq!(why["sessions"][0]["transport"], "quic");
     let show = stage.ok(&["meetings", "show", "council"]).await.out;
     assert!(show.contains("1 imported, 1 there now"), "{show}");
     assert!(show.contains("amina-otieno  Amina Otieno  Kenya"), "{show}");

@@ -469,7 +469,7 @@ fn session_out(session: &meridian_control_core::sessions::Session) -> Session {
         issued_at_s: session.issued_at_s,
         opened_at_us: session.opened_at_us,
         limit: session.limit,
-        transport: String::new(),
+        transport: session.transport.name().to_owned(),
     }
 }
 

@@ -29,6 +29,45 @@ pub struct Session {
     pub opened_at_us: u64,
     /// How many sessions the token allows its participant at a time; 0: any number.
     pub limit: u32,
+    /// What carries it.
+    pub transport: Transport,
+}
+
+/// What carries a session, as its edge tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// It does not say, or something that is not known here.
+    #[default]
+    Unknown,
+    /// MoQT over QUIC.
+    Quic,
+    /// WebTransport.
+    WebTransport,
+    /// WebSocket.
+    WebSocket,
+}
+
+impl Transport {
+    /// By its name in the contract; empty if it is not known.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Unknown => "",
+            Transport::Quic => "quic",
+            Transport::WebTransport => "webtransport",
+            Transport::WebSocket => "websocket",
+        }
+    }
+
+    /// The reverse of [`Transport::name`].
+    pub fn named(name: &str) -> Transport {
+        let all = [
+            Transport::Quic,
+            Transport::WebTransport,
+            Transport::WebSocket,
+        ];
+        let known = all.into_iter().find(|transport| transport.name() == name);
+        known.unwrap_or_default()
+    }
 }
 
 /// How sessions are counted.

@@ -207,6 +207,7 @@ fn session(number: u64, who: &str, id: &str, time: u64) -> Session {
         issued_at_s: time,
         opened_at_us: time * 1_000_000,
         limit: 2,
+        transport: Transport::Quic,
     }
 }
 
