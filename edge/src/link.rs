@@ -3,6 +3,7 @@
 use crate::access::TokenError;
 use crate::gate::Gate;
 use crate::joined::{self, Joining};
+use crate::siblings;
 use crate::worker::Worker;
 use meridian_relay::{OutRequestId, Peer, Role, SessionId};
 use meridian_session::session::{
@@ -74,6 +75,9 @@ pub(crate) fn join(worker: &Worker, session: &Session, peer: Peer) -> Joined {
     let id = worker.state(|state| {
         let id = state.relay.add_session(peer, Instant::now());
         state.links.insert(id, link);
+        if siblings::is_inner(session) {
+            state.stats.sibling_came(id);
+        }
         id
     });
     Joined {
@@ -118,6 +122,7 @@ impl Drop for Joined {
     fn drop(&mut self) {
         self.worker.state(|state| {
             state.links.remove(self.id);
+            state.stats.sibling_left(self.id);
             state.drop_sending(self.id);
             state.relay.remove_session(self.id, Instant::now());
         });

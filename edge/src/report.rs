@@ -38,6 +38,8 @@ pub(crate) async fn print_every(
 /// What one worker has done and holds.
 pub(crate) struct Snapshot {
     counters: Counters,
+    /// Of these, given to other workers.
+    bytes_within: u64,
     /// As [`meridian_relay::Relay::population`] orders it, without the sessions between workers.
     population: [usize; 7],
     cached_bytes: usize,
@@ -56,6 +58,7 @@ impl Snapshot {
                 .count();
             Snapshot {
                 counters: state.relay.counters().clone(),
+                bytes_within: state.stats.bytes_within(),
                 population,
                 cached_bytes: state.relay.cached_bytes(),
                 times: state.stats.times(),
@@ -73,6 +76,7 @@ impl Snapshot {
             "objects_out": self.counters.objects_out,
             "bytes_in": self.counters.bytes_in,
             "bytes_out": self.counters.bytes_out,
+            "bytes_within": self.bytes_within,
             "hop_us": self.times.hop(),
         })
     }

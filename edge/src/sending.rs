@@ -33,6 +33,7 @@ impl State {
         let Some(mut stream) = self.open(worker, delivery.session) else {
             return self.relay.handle_no_credit(delivery.stream);
         };
+        self.stats.gives(delivery.session, || delivery.body.len());
         stream.set_priority(open.priority);
         let header = std::slice::from_ref(&open.header);
         let slices = header.iter().chain(delivery.body.slices());
@@ -50,6 +51,7 @@ impl State {
         let Some(sending) = self.sending.get_mut(delivery.stream) else {
             return;
         };
+        self.stats.gives(delivery.session, || delivery.body.len());
         match write_now(&mut sending.stream, delivery.body.slices().iter()) {
             Err(_) => {
                 self.sending.remove(delivery.stream);

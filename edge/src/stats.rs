@@ -15,6 +15,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub(crate) struct Stats {
     times: Times,
     neighbours: BTreeMap<SessionId, Neighbour>,
+    /// Sessions with other workers.
+    siblings: Vec<SessionId>,
+    /// What was given to other workers, and so never left the edge.
+    bytes_within: u64,
 }
 
 /// A link to another edge.
@@ -106,6 +110,26 @@ impl Stats {
 
     pub(crate) fn neighbour_left(&mut self, session: SessionId) {
         self.neighbours.remove(&session);
+    }
+
+    pub(crate) fn sibling_came(&mut self, session: SessionId) {
+        self.siblings.push(session);
+    }
+
+    pub(crate) fn sibling_left(&mut self, session: SessionId) {
+        self.siblings.retain(|sibling| *sibling != session);
+    }
+
+    /// So many bytes of objects go to a session. Costs nothing where there is one worker.
+    pub(crate) fn gives(&mut self, session: SessionId, bytes: impl FnOnce() -> usize) {
+        if self.siblings.contains(&session) {
+            self.bytes_within += bytes() as u64;
+        }
+    }
+
+    /// Bytes of objects given to other workers.
+    pub(crate) fn bytes_within(&self) -> u64 {
+        self.bytes_within
     }
 
     pub(crate) fn times(&self) -> Times {

@@ -146,7 +146,10 @@ impl State {
             while let Some(outgoing) = self.relay.poll_delivery() {
                 match outgoing {
                     Outgoing::Stream(delivery) => self.deliver(worker, delivery),
-                    Outgoing::Datagram { session, bytes } => self.send_datagram(session, bytes),
+                    Outgoing::Datagram { session, bytes } => {
+                        self.stats.gives(session, || bytes.len());
+                        self.send_datagram(session, bytes);
+                    }
                     Outgoing::Priority { stream, priority } => {
                         if let Some(sending) = self.sending.get_mut(stream) {
                             sending.stream.set_priority(priority);

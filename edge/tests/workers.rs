@@ -87,6 +87,11 @@ async fn everybody_hears_everything_once(edge: &Edge, publisher: &Session, audie
     let report = report(edge).await;
     let came_in = shares(&report, "objects_in");
     assert_eq!(came_in, [50; WORKERS], "each worker takes a track once");
+    let [in_, out, within] = ["bytes_in", "bytes_out", "bytes_within"];
+    let sum = |figure| shares(&report, figure).into_iter().sum::<u64>();
+    let of_track = shares(&report, in_)[0];
+    assert_eq!(sum(within), of_track * (WORKERS as u64 - 1));
+    assert_eq!(sum(out) - sum(within), of_track * audience.len() as u64);
     assert_eq!(report["duplicates"], 0);
     assert_eq!(report["sessions"], audience.len() + 1);
 }

@@ -14,6 +14,7 @@ const MAX_TALKS: usize = 256;
 /// One worker's.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
+    /// That left the edge.
     bytes_out: u64,
     tracks: usize,
     /// Only if asked for.
@@ -75,7 +76,8 @@ impl Share {
     /// Takes a look at a worker.
     pub(crate) fn of(worker: &Worker, with_talks: bool) -> Share {
         worker.look(|state| Share {
-            bytes_out: state.relay.counters().bytes_out,
+            bytes_out: (state.relay.counters().bytes_out)
+                .saturating_sub(state.stats.bytes_within()),
             tracks: state.relay.population()[1],
             talks: match with_talks {
                 true => state.relay.talks().into_iter().collect(),
