@@ -11,6 +11,7 @@ use crate::records::EdgeRecord;
 use meridian_control_core::admission::Admission;
 use meridian_control_core::ids::{Meeting, Office, Participant, Replica, SessionId};
 use meridian_control_core::placement::{self, Placer, Refusal, Site};
+use meridian_control_core::places::CountryCode;
 use meridian_control_core::registry::{self, Change, Instance, Registry, ReportError, State};
 use meridian_control_core::sessions::{self, Presence, Session, Transport};
 use meridian_control_core::topology::{Rtts, Talk};
@@ -369,13 +370,20 @@ impl Desk {
         }
     }
 
-    /// Where the clients of an edge that is emptied can go, best first, with the places there.
-    pub fn drain_targets(&self, office: &Office) -> Vec<(String, u32)> {
+    /// Where the clients of an edge that is emptied can go, best first, with the places there: so many of them, or all of
+    /// them, to edges in some countries, or in all.
+    pub fn drain_targets(
+        &self,
+        office: &Office,
+        clients: Option<u32>,
+        allowed: &BTreeSet<CountryCode>,
+    ) -> Vec<(String, u32)> {
         let sites = self.sites();
         let Some(from) = sites.iter().find(|site| site.office == *office) else {
             return Vec::new();
         };
-        let targets = placement::drain_targets(from, &sites).into_iter();
+        let clients = clients.unwrap_or(from.load.clients);
+        let targets = placement::drain_targets(from, clients, allowed, &sites).into_iter();
         targets
             .map(|target| (target.office.to_string(), target.places))
             .collect()

@@ -57,6 +57,9 @@ pub struct DrainRecord {
     pub reason: String,
     /// Where its clients go, best first, with the places there.
     pub targets: Vec<(String, u32)>,
+    /// The same for meetings that edges in some countries alone may carry.
+    #[serde(default)]
+    pub meetings: Vec<(String, Vec<(String, u32)>)>,
 }
 
 /// Under `tree`: how edges are joined, as the leader decided.

@@ -6,7 +6,8 @@ use crate::records::{DrainRecord, EdgeRecord, RevocationRecord, RowRecord, TreeR
 use meridian_control_core::ids::Office;
 use meridian_proto::hex;
 use meridian_proto::v1::{
-    Drain, DrainTarget, Edge, Failure, Revocation, Shortcut, Snapshot, TokenKey, TreeRow, Version,
+    Drain, DrainTarget, Edge, Failure, MeetingDrain, Revocation, Shortcut, Snapshot, TokenKey,
+    TreeRow, Version,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -155,10 +156,16 @@ fn revocation(name: &str, record: &RevocationRecord) -> Option<Revocation> {
 /// A drain as edges and operators are told.
 pub(crate) fn drain(office: &str, record: DrainRecord) -> Drain {
     let target = |(office, places)| DrainTarget { office, places };
+    let targets = |all: Vec<(String, u32)>| all.into_iter().map(target).collect();
+    let of_meeting = |(meeting, all)| MeetingDrain {
+        meeting,
+        targets: targets(all),
+    };
     Drain {
         office: office.to_owned(),
         deadline_ms: record.deadline_ms,
-        targets: record.targets.into_iter().map(target).collect(),
+        targets: targets(record.targets),
+        meetings: record.meetings.into_iter().map(of_meeting).collect(),
     }
 }
 

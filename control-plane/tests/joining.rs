@@ -120,6 +120,9 @@ async fn nobody_new_is_sent_to_an_edge_that_is_drained_until_that_is_taken_back(
     };
     until("both have reported", || alive() == 2).await;
     let invited = stage.meeting("council", &["TH"]).await;
+    for (id, country) in [("thai", "TH"), ("indonesian", "ID")] {
+        stage.meeting_in(id, country).await;
+    }
     let mut ops = stage.ops().await;
     let drain = DrainEdgeRequest {
         office: "bangkok".into(),
@@ -128,7 +131,16 @@ async fn nobody_new_is_sent_to_an_edge_that_is_drained_until_that_is_taken_back(
     };
     let drained = ops.drain_edge(stage.by_operator(drain)).await;
     let drain = drained.expect("it can be drained").into_inner().drain;
-    assert_eq!(drain.expect("it is told").targets[0].office, "jakarta");
+    let drain = drain.expect("it is told");
+    assert_eq!(drain.targets[0].office, "jakarta");
+    let own = drain.meetings.iter().map(|own| {
+        let offices: Vec<&str> = own.targets.iter().map(|to| to.office.as_str()).collect();
+        (own.meeting.as_str(), offices)
+    });
+    assert_eq!(
+        own.collect::<Vec<_>>(),
+        [("indonesian", vec!["jakarta"]), ("thai", vec![])]
+    );
     let plane = stage.replica.plane().clone();
     let takes_nobody = |office: &str| {
         let desk = plane.desk();

@@ -241,7 +241,9 @@ impl Entrance {
         };
         if let Some(drain) = self.draining.now().filter(|drain| drain.turns_away()) {
             self.entries.count(Entry::Drained);
-            return drain.send_on(session).await;
+            let pass = self.gates.access.check(&tokens_of(&session));
+            let meeting = pass.ok().flatten().and_then(|pass| pass.holder.meeting);
+            return drain.send_on(session, meeting.as_deref()).await;
         }
         let transport = session.connection().transport();
         let opened = Gate::open(&self.gates, transport, &tokens_of(&session));

@@ -12,6 +12,7 @@ use meridian_session::transport::Transport;
 use meridian_wire::TerminationCode;
 use meridian_wire::control::Goaway;
 use rand::RngExt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -34,6 +35,31 @@ pub struct Target {
     pub weight: u32,
 }
 
+/// Edges for clients to go to, by their meeting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// Unless a meeting has its own.
+    pub all: Vec<Target>,
+    /// Of meetings that edges in some countries alone may carry.
+    pub by_meeting: BTreeMap<String, Vec<Target>>,
+}
+
+impl From<Vec<Target>> for Targets {
+    fn from(all: Vec<Target>) -> Targets {
+        Targets {
+            all,
+            by_meeting: BTreeMap::new(),
+        }
+    }
+}
+
+impl Targets {
+    fn of(&self, meeting: Option<&str>) -> &[Target] {
+        let own = meeting.and_then(|meeting| self.by_meeting.get(meeting));
+        own.unwrap_or(&self.all)
+    }
+}
+
 /// Whether clients are being sent away. Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Draining(watch::Sender<Option<Arc<Drain>>>);
@@ -41,7 +67,7 @@ pub(crate) struct Draining(watch::Sender<Option<Arc<Drain>>>);
 /// An order to send clients away.
 #[derive(Debug)]
 pub(crate) struct Drain {
-    targets: Vec<Target>,
+    targets: Targets,
     until: Instant,
 }
 
@@ -52,8 +78,10 @@ impl Default for Draining {
 }
 
 impl Draining {
-    pub(crate) fn begin(&self, mut targets: Vec<Target>, within: Duration) {
-        targets.retain(|target| target.weight > 0);
+    pub(crate) fn begin(&self, mut targets: Targets, within: Duration) {
+        for of in std::iter::once(&mut targets.all).chain(targets.by_meeting.values_mut()) {
+            of.retain(|target| target.weight > 0);
+        }
         let until = Instant::now() + within.min(LONGEST);
         self.0
             .send_replace(Some(Arc::new(Drain { targets, until })));
@@ -71,14 +99,14 @@ impl Draining {
 impl Drain {
     /// Whether newcomers are not served: they have somewhere else to go, or the time is over.
     pub(crate) fn turns_away(&self) -> bool {
-        !self.targets.is_empty() || Instant::now() >= self.until
+        !self.targets.all.is_empty() || Instant::now() >= self.until
     }
 
     /// Tells a newcomer where to go instead, and sees it off.
-    pub(crate) async fn send_on(&self, session: Session) {
-        if !self.targets.is_empty() {
+    pub(crate) async fn send_on(&self, session: Session, meeting: Option<&str>) {
+        if !self.targets.of(meeting).is_empty() {
             let goaway = Goaway {
-                uri: self.uri_for(&session).into(),
+                uri: self.uri_for(&session, meeting).into(),
                 timeout: SENT_ON.as_millis() as u64,
                 request_id: None,
             };
@@ -91,14 +119,15 @@ impl Drain {
     }
 
     /// Where a client is sent, in the scheme of what it came by; empty: it has to know for itself.
-    fn uri_for(&self, session: &Session) -> String {
-        let weights = self.targets.iter().map(|target| u64::from(target.weight));
+    fn uri_for(&self, session: &Session, meeting: Option<&str>) -> String {
+        let targets = self.targets.of(meeting);
+        let weights = targets.iter().map(|target| u64::from(target.weight));
         let all: u64 = weights.sum();
         if all == 0 {
             return String::new();
         }
         let mut dice = rand::rng().random_range(0..all);
-        let chosen = self.targets.iter().find(|target| {
+        let chosen = targets.iter().find(|target| {
             let weight = u64::from(target.weight);
             let is_it = dice < weight;
             dice = dice.saturating_sub(weight);
@@ -146,7 +175,7 @@ impl Drain {
     }
 
     fn tell(&self, link: &mut Link) {
-        let uri = self.uri_for(&link.session);
+        let uri = self.uri_for(&link.session, link.meeting().as_deref());
         link.tell_to_leave(Goaway {
             uri: uri.into(),
             // 0 would mean that there is no limit.

@@ -7,7 +7,7 @@ use crate::access_control::AccessControl;
 use crate::clients::{self, Doors, Doorway};
 use crate::control::figures::Share;
 use crate::crowd::Crowd;
-use crate::draining::{Draining, Target};
+use crate::draining::{Draining, Targets};
 use crate::entries::Entries;
 use crate::gate::Gates;
 use crate::report::{self, Snapshot};
@@ -153,8 +153,8 @@ impl Edge {
     /// over the first 60 % of it, and those still here when it is over are closed. Newcomers are sent on meanwhile, and until
     /// [`undrain`](Self::undrain); if there are no targets they are served until the time is over. An order given anew
     /// replaces the one before; who was told by that is not told again.
-    pub fn drain_clients(&self, targets: Vec<Target>, within: Duration) {
-        self.draining.begin(targets, within);
+    pub fn drain_clients(&self, targets: impl Into<Targets>, within: Duration) {
+        self.draining.begin(targets.into(), within);
     }
 
     /// Lets clients in again. Those that were told to go and have not gone stay as long as they like.

@@ -33,8 +33,8 @@ pub(crate) struct Gate {
 
 /// What the tokens of a session say together.
 #[derive(Clone, Debug)]
-struct Shown {
-    holder: Holder,
+pub(crate) struct Shown {
+    pub(crate) holder: Holder,
     /// The smallest.
     generation: u64,
     /// The latest.
@@ -113,6 +113,11 @@ impl Gate {
             expires,
         }));
         Ok(pass.permissions)
+    }
+
+    /// What the client's tokens say, also later ones.
+    pub(crate) fn shown(&self) -> watch::Receiver<Option<Shown>> {
+        self.shown.subscribe()
     }
 
     /// Waits until the session is to end: what it is closed with.

@@ -1,7 +1,7 @@
 //! A session and the relay: requests, data streams and datagrams in. What is said to peers is in `performing`.
 
 use crate::access::TokenError;
-use crate::gate::Gate;
+use crate::gate::{Gate, Shown};
 use crate::joined::{self, Joining};
 use crate::siblings;
 use crate::worker::Worker;
@@ -16,6 +16,7 @@ use meridian_wire::{Message, ResetCode};
 use slotmap::SecondaryMap;
 use std::collections::HashMap;
 use std::time::Instant;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// A session as its worker holds it.
@@ -35,6 +36,16 @@ pub(crate) struct Link {
     pub(crate) fetches: HashMap<u64, OutRequestId>,
     /// Joining fetches of ours, by their ID on the wire.
     pub(crate) joining: HashMap<u64, Joining>,
+    /// A client's.
+    shown: Option<watch::Receiver<Option<Shown>>>,
+}
+
+impl Link {
+    /// The meeting that a client's tokens are of.
+    pub(crate) fn meeting(&self) -> Option<String> {
+        let shown = self.shown.as_ref()?.borrow();
+        shown.as_ref()?.holder.meeting.clone()
+    }
 }
 
 /// A request stream: how to say something on it, and the task that listens.
@@ -56,7 +67,15 @@ pub(crate) async fn serve(
     peer: Peer,
     gate: Option<Gate>,
 ) -> SessionError {
-    join(&worker, &session, peer).serve(gate).await
+    let joined = join(&worker, &session, peer);
+    if let Some(gate) = &gate {
+        worker.look(|state| {
+            if let Some(link) = state.links.get_mut(joined.id) {
+                link.shown = Some(gate.shown());
+            }
+        });
+    }
+    joined.serve(gate).await
 }
 
 /// Makes a session known to the worker, for as long as what is returned lives.
@@ -71,6 +90,7 @@ pub(crate) fn join(worker: &Worker, session: &Session, peer: Peer) -> Joined {
         outgoing: SecondaryMap::new(),
         fetches: HashMap::new(),
         joining: HashMap::new(),
+        shown: None,
     };
     let id = worker.state(|state| {
         let id = state.relay.add_session(peer, Instant::now());

@@ -378,12 +378,24 @@ fn an_edge_is_drained_and_taken_back_as_the_snapshot_says() {
             .expect("after 1970")
             .as_millis() as u64
             + 2_000;
+        let to = |office: &str| {
+            let office = office.to_owned();
+            vec![v1::DrainTarget { office, places: 10 }]
+        };
+        emptied.edges.push(v1::Edge {
+            office: "new-york".to_owned(),
+            neighbour_address: "192.0.2.1:4444".to_owned(),
+            client_address: "new-york.example:443".to_owned(),
+            ..v1::Edge::default()
+        });
         emptied.drains.push(v1::Drain {
             office: "bangkok".to_owned(),
             deadline_ms: soon,
-            targets: vec![v1::DrainTarget {
-                office: "geneva".to_owned(),
-                places: 10,
+            targets: to("new-york"),
+            // Not every country's edges may carry it.
+            meetings: vec![v1::MeetingDrain {
+                meeting: "council".to_owned(),
+                targets: to("geneva"),
             }],
         });
         replica.publish(emptied);

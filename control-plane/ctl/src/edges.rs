@@ -8,8 +8,8 @@ use crate::text::{Colour, NONE, count, line, rate};
 use crate::{json, moment};
 use clap::{Args, Subcommand};
 use meridian_proto::v1::{
-    Drain, DrainEdgeRequest, EdgeState, EdgeStatus, ListEdgesRequest, RemoveEdgeRequest,
-    UndrainEdgeRequest, WatchEdgesRequest, WatchEdgesResponse,
+    Drain, DrainEdgeRequest, DrainTarget, EdgeState, EdgeStatus, ListEdgesRequest,
+    RemoveEdgeRequest, UndrainEdgeRequest, WatchEdgesRequest, WatchEdgesResponse,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -201,13 +201,27 @@ fn notes(edges: &[EdgeStatus], now_ms: u64) -> String {
 fn drained(drain: &Drain) -> String {
     let office = line(&drain.office);
     let until = moment::clock(drain.deadline_ms);
-    let targets = drain.targets.iter().map(|target| {
+    let targets = targets(&drain.targets);
+    let own = drain.meetings.iter().map(|own| {
+        let meeting = line(&own.meeting);
+        match own.targets.as_slice() {
+            [] => format!(
+                "those of {meeting} go nowhere: no other edge in its countries has a place\n"
+            ),
+            own => format!("those of {meeting} go to\n{}", self::targets(own)),
+        }
+    });
+    let own: String = own.collect();
+    format!("{office} is being emptied until {until} UTC; its clients go to\n{targets}{own}")
+}
+
+fn targets(targets: &[DrainTarget]) -> String {
+    let target = |target: &DrainTarget| {
         let places = usize::try_from(target.places).unwrap_or(usize::MAX);
         let places = count(places, "place", "places");
         format!("  {} ({places})\n", line(&target.office))
-    });
-    let targets: String = targets.collect();
-    format!("{office} is being emptied until {until} UTC; its clients go to\n{targets}")
+    };
+    targets.iter().map(target).collect()
 }
 
 /// What is worth a line of its own.
@@ -258,7 +272,7 @@ Examples:
 mod tests {
     use super::*;
     use crate::text::paint;
-    use meridian_proto::v1::{Capacity, DrainTarget, Edge, Load};
+    use meridian_proto::v1::{Capacity, Edge, Load, MeetingDrain};
 
     fn edge(office: &str, state: EdgeState, clients: u32) -> EdgeStatus {
         EdgeStatus {
@@ -317,10 +331,15 @@ mod tests {
                 office: "geneva".into(),
                 places: 120,
             }],
+            meetings: vec![MeetingDrain {
+                meeting: "council".into(),
+                targets: Vec::new(),
+            }],
         };
         assert_eq!(
             drained(&drain),
-            "cairo is being emptied until 12:00:00 UTC; its clients go to\n  geneva (120 places)\n"
+            "cairo is being emptied until 12:00:00 UTC; its clients go to\n  geneva (120 places)\n\
+             those of council go nowhere: no other edge in its countries has a place\n"
         );
     }
 

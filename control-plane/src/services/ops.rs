@@ -3,12 +3,15 @@
 use super::{Answers, follow};
 use crate::caller::{self, Caller};
 use crate::plane::Plane;
-use crate::records::{AccessRecord, AuditRecord, DrainRecord, EdgeRecord, TreeRecord, key};
+use crate::records::{
+    AccessRecord, AuditRecord, DrainRecord, EdgeRecord, MeetingRecord, TreeRecord, key,
+};
 use crate::snapshot::tree_parts;
 use crate::tokens::Access;
 use meridian_control_core::ids::Office;
 use meridian_proto::v1::ops_service_server::OpsService;
 use meridian_proto::v1::*;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tonic::{Request, Response, Status};
@@ -67,12 +70,7 @@ impl OpsService for Service {
             ms => ms.clamp(1_000, MAX_DRAIN_MS),
         };
         let office = self.office(&request.office)?;
-        let targets = self.0.desk().drain_targets(&office);
-        if targets.is_empty() {
-            return Err(Status::failed_precondition(format!(
-                "no other edge has a place for the clients of {office}"
-            )));
-        }
+        let (targets, meetings) = targets(&self.0, &office)?;
         let now_ms = self.0.now_ms();
         let record = DrainRecord {
             deadline_ms: now_ms + u64::from(within_ms),
@@ -80,6 +78,7 @@ impl OpsService for Service {
             by: caller.subject.clone(),
             reason: request.reason.chars().take(256).collect(),
             targets,
+            meetings,
         };
         let change = self.0.change(|decision| {
             let key = key::drain(office.as_str());
@@ -302,6 +301,40 @@ impl Service {
             exp: self.0.now_s() + valid_s,
         })
     }
+}
+
+/// Offices and their places.
+type Targets = Vec<(String, u32)>;
+
+/// Where the clients of an edge that is emptied go, and where those of meetings go that not every country's edges may carry.
+fn targets(plane: &Plane, office: &Office) -> Result<(Targets, Vec<(String, Targets)>), Status> {
+    let desk = plane.desk();
+    let none = |whose: &str| {
+        let why = format!("no other edge has a place for {whose} of {office}");
+        Err(Status::failed_precondition(why))
+    };
+    let targets = desk.drain_targets(office, None, &BTreeSet::new());
+    if targets.is_empty() {
+        return none("the clients");
+    }
+    let mut meetings = Vec::new();
+    for (id, record, _) in plane.records::<MeetingRecord>(key::MEETINGS) {
+        let Some(meeting) = record.to_core(&id) else {
+            continue;
+        };
+        if meeting.countries.is_empty() || meeting.is_closed {
+            continue;
+        }
+        let there = desk.presence.count_at(office, &meeting.id);
+        let own = desk.drain_targets(office, Some(there), &meeting.countries);
+        if own.is_empty() && there > 0 {
+            return none(&format!(
+                "the delegates of `{id}`, in the countries it allows,"
+            ));
+        }
+        meetings.push((id, own));
+    }
+    Ok((targets, meetings))
 }
 
 fn edges(plane: &Plane) -> Vec<EdgeStatus> {

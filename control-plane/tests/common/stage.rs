@@ -169,6 +169,20 @@ impl Stage {
         edge
     }
 
+    /// A meeting of Geneva's without anybody, for edges of one country alone.
+    pub async fn meeting_in(&self, id: &str, country: &str) {
+        let meeting = Some(Meeting {
+            id: id.into(),
+            title: "A meeting".into(),
+            office: "geneva".into(),
+            countries: vec![country.into()],
+            ..Meeting::default()
+        });
+        let create = self.by_operator(CreateMeetingRequest { meeting });
+        let created = self.meetings().await.create_meeting(create).await;
+        created.expect("it can be made");
+    }
+
     /// A meeting of Geneva's with one delegate from each of these countries, named `p-1` and so on.
     pub async fn meeting(&self, id: &str, countries: &[&str]) -> Vec<Invitation> {
         let mut meetings = self.meetings().await;

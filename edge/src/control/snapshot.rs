@@ -3,7 +3,7 @@
 use crate::access::Keys;
 use crate::access_control::Revocation;
 use crate::config::is_office_id;
-use crate::draining::Target;
+use crate::draining::{Target, Targets};
 use crate::neighbours::MAX_NEIGHBOURS;
 use crate::neighbours::place::Place;
 use crate::neighbours::tables::{Row, Rows, Tables, TablesError};
@@ -43,7 +43,7 @@ pub(crate) struct Checked {
 /// An order to send clients away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DrainOrder {
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Targets,
     pub(crate) deadline_ms: u64,
 }
 
@@ -254,8 +254,13 @@ impl Checked {
                 weight: target.places,
             })
         };
+        let targets = |all: &[v1::DrainTarget]| all.iter().filter_map(target).collect();
+        let of_meeting = |own: &v1::MeetingDrain| (own.meeting.clone(), targets(&own.targets));
         Some(DrainOrder {
-            targets: drain.targets.iter().filter_map(target).collect(),
+            targets: Targets {
+                all: targets(&drain.targets),
+                by_meeting: drain.meetings.iter().map(of_meeting).collect(),
+            },
             deadline_ms: drain.deadline_ms,
         })
     }
@@ -279,7 +284,14 @@ fn check_sizes(message: &v1::Snapshot) -> Result<(), SnapshotError> {
         .iter()
         .map(|failure| failure.changed.len())
         .max();
-    let most_targets = message.drains.iter().map(|drain| drain.targets.len()).max();
+    let all = message.drains.iter().map(|drain| drain.targets.len());
+    let of_meetings = message.drains.iter().flat_map(|drain| &drain.meetings);
+    let most_targets = all.chain(of_meetings.map(|own| own.targets.len())).max();
+    let most_meetings = message
+        .drains
+        .iter()
+        .map(|drain| drain.meetings.len())
+        .max();
     let sizes = [
         ("edges", message.edges.len(), MAX_NEIGHBOURS),
         ("rows", message.tree.len(), MAX_NEIGHBOURS),
@@ -293,6 +305,11 @@ fn check_sizes(message: &v1::Snapshot) -> Result<(), SnapshotError> {
         ("keys", message.keys.len(), MAX_KEYS),
         ("revocations", message.revocations.len(), MAX_REVOCATIONS),
         ("drains", message.drains.len(), MAX_NEIGHBOURS),
+        (
+            "meetings of one drain",
+            most_meetings.unwrap_or(0),
+            MAX_REVOCATIONS,
+        ),
         (
             "targets of one drain",
             most_targets.unwrap_or(0),
@@ -385,7 +402,9 @@ fn check_drains(
         let of = office(&drain.office)?;
         once("drain of", (!seen.insert(of.clone())).then_some(()), &of)?;
         let is_good = |to: &str| to != of && edges.contains_key(to);
-        if let Some(bad) = drain.targets.iter().find(|target| !is_good(&target.office)) {
+        let of_meetings = drain.meetings.iter().flat_map(|own| &own.targets);
+        let mut targets = drain.targets.iter().chain(of_meetings);
+        if let Some(bad) = targets.find(|target| !is_good(&target.office)) {
             return Err(SnapshotError::NoTarget {
                 office: of,
                 to: short(&bad.office),

@@ -2,8 +2,9 @@
 
 use super::Site;
 use crate::ids::Office;
-use crate::places::planning_rtt_us;
+use crate::places::{CountryCode, planning_rtt_us};
 use crate::registry::State;
+use std::collections::BTreeSet;
 
 /// An edge that takes some of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,19 +15,26 @@ pub struct DrainTarget {
     pub places: u32,
 }
 
-/// Other edges for the delegates of one, nearest first, each with as many as it has places for, until all have one. The
-/// next one after that is named too, so that there is always a choice; if places do not suffice, all are named.
-pub fn drain_targets(from: &Site, sites: &[Site]) -> Vec<DrainTarget> {
+/// Other edges for so many delegates of one, nearest first, each with as many as it has places for, until all have one. The
+/// next one after that is named too, so that there is always a choice; if places do not suffice, all are named. Only those
+/// in `allowed` countries; if there are none, in all.
+pub fn drain_targets(
+    from: &Site,
+    delegates: u32,
+    allowed: &BTreeSet<CountryCode>,
+    sites: &[Site],
+) -> Vec<DrainTarget> {
+    let may = |site: &&Site| allowed.is_empty() || allowed.contains(&site.place.country);
     let able =
         |site: &&Site| site.office != from.office && site.state == State::Alive && free(site) > 0;
-    let mut near: Vec<&Site> = sites.iter().filter(able).collect();
+    let mut near: Vec<&Site> = sites.iter().filter(may).filter(able).collect();
     near.sort_by_key(|site| {
         (
             planning_rtt_us(from.place.point, site.place.point),
             site.office.clone(),
         )
     });
-    let mut left = from.load.clients.max(1);
+    let mut left = delegates.max(1);
     let mut targets = Vec::new();
     for site in near {
         let is_spare = left == 0;

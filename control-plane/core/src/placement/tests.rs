@@ -228,7 +228,7 @@ fn a_drained_edge_sends_its_delegates_to_the_nearest_with_places() {
         .iter()
         .find(|site| site.office.as_str() == "bangkok")
         .unwrap();
-    let targets = drain_targets(bangkok, &sites);
+    let targets = drain_targets(bangkok, 480, &BTreeSet::new(), &sites);
     assert_eq!(
         targets[0],
         DrainTarget {
@@ -252,6 +252,22 @@ fn a_drained_edge_sends_its_delegates_to_the_nearest_with_places() {
         targets.iter().map(|target| target.places).sum::<u32>(),
         200 + 13 * 20
     );
+}
+
+#[test]
+fn delegates_of_a_meeting_with_allowed_countries_are_drained_to_edges_there_alone() {
+    let (_, sites) = offices(500);
+    let bangkok = sites
+        .iter()
+        .find(|site| site.office.as_str() == "bangkok")
+        .unwrap();
+    let to = |allowed: &[&str]| -> Vec<String> {
+        let allowed = allowed.iter().map(|code| country(code)).collect();
+        let targets = drain_targets(bangkok, 3, &allowed, &sites).into_iter();
+        targets.map(|target| target.office.to_string()).collect()
+    };
+    assert_eq!(to(&["TH", "CH", "BR"]), ["geneva", "brasilia"]);
+    assert_eq!(to(&["TH"]), [] as [&str; 0]);
 }
 
 /// An edge's state and how many of its 10 places are taken.

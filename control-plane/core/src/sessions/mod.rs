@@ -275,6 +275,12 @@ impl Presence {
             .map(|at| (&at.0, &self.sessions[at].session))
     }
 
+    /// How many sessions of a meeting an edge has.
+    pub fn count_at(&self, office: &Office, meeting: &Meeting) -> u32 {
+        let of_meeting = |(_, held): &(&At, &Held)| held.session.meeting == *meeting;
+        self.at(office).filter(of_meeting).count() as u32
+    }
+
     /// Every edge's sessions, by the replica that issued their tokens: what placement counts with.
     pub fn occupancy(&self) -> &BTreeMap<Office, Occupancy> {
         &self.occupancy
