@@ -15,8 +15,9 @@ pub(super) struct Verdict {
 /// Sessions beyond the limit of the newest one's token, oldest last.
 ///
 /// Several with one session id count as one, the newest: a client that goes to another edge, its own having failed, has
-/// not two sessions, even while the dead one is still listed. If the older is still there after `grace`, somebody else
-/// uses the token, and it is ended.
+/// not two sessions, even while the dead one is still listed. If the older is still there `grace` after the first that is
+/// newer has appeared, somebody else uses the token, and it is ended. Counted from the newest one's, it would stay for as
+/// long as somebody dials anew within each grace.
 pub(super) fn over_limit<'a>(
     held: impl Iterator<Item = (&'a At, &'a Held)>,
     grace: Duration,
@@ -34,14 +35,16 @@ pub(super) fn over_limit<'a>(
     } else {
         limit as usize
     };
+    // When the first of those with this id was seen that have been looked at: all of them are newer than the next.
     let mut seen_by_id: HashMap<&SessionId, Instant> = HashMap::new();
     let mut verdict = Verdict {
         end: Vec::new(),
         again_at: None,
     };
     for (at, held) in newest_first {
-        if let Some(newer_seen) = seen_by_id.get(&held.session.id) {
+        if let Some(newer_seen) = seen_by_id.get_mut(&held.session.id) {
             let until = held.seen.max(*newer_seen) + grace;
+            *newer_seen = held.seen.min(*newer_seen);
             if until <= now {
                 verdict.end.push(at.clone());
             } else if !held.is_ending {

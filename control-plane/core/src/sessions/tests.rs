@@ -82,6 +82,38 @@ fn a_token_that_two_use_keeps_the_newer_after_a_grace() {
 }
 
 #[test]
+fn dialling_anew_within_each_grace_keeps_no_older_session_alive() {
+    let (start, mut presence) = (Instant::now(), Presence::new(Config::default()));
+    let one_at_a_time = |number: u64, opened_s: u64| Session {
+        opened_at_us: opened_s * 1_000_000,
+        limit: 1,
+        ..session(number, "ann", "a", 10)
+    };
+    let mut most = 0;
+    for second in 0..200 {
+        let now = start + Duration::from_secs(second);
+        presence.handle_timeout(now);
+        if second % 9 == 0 {
+            let opened = one_at_a_time(second, 100 + second);
+            presence.handle_opened(&office(0), vec![opened], now);
+        }
+        for (office, number) in ends(&mut presence) {
+            presence.handle_closed(&office, &[number]);
+        }
+        let (council, ann) = (meeting(), participant("ann"));
+        let theirs = presence.sessions(&council, &ann);
+        let numbers: Vec<u64> = theirs.map(|(_, one)| one.number).collect();
+        let within_grace = |number: &&u64| second - **number < 10;
+        assert!(
+            numbers.len() <= 1 + numbers.iter().filter(within_grace).count(),
+            "after {second} s: {numbers:?}"
+        );
+        most = most.max(numbers.len());
+    }
+    assert_eq!(most, 3, "the newest, and two that were newest within 10 s");
+}
+
+#[test]
 fn a_complete_report_replaces_what_was_known_and_has_what_is_too_many_ended_again() {
     let (now, mut presence) = (Instant::now(), Presence::new(Config::default()));
     let three = [
