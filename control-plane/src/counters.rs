@@ -42,6 +42,8 @@ counters! {
     joins_waiting,
     /// Delegates turned away since the queue was full.
     joins_overflowed,
+    /// Delegates told to come later since they join again and again.
+    joins_too_often,
     /// Delegates turned away since no edge had a place.
     joins_without_place,
     /// Invitations that were forged or damaged.

@@ -3,13 +3,18 @@
 mod common;
 
 use common::stage::{Stage, refused, until};
+use meridian_control_core::ids::{Office, Person, SessionId};
+use meridian_control_core::placement;
 use meridian_control_core::registry::State;
+use meridian_control_plane::plane::Plane;
 use meridian_control_plane::records::{Record, key};
 use meridian_control_plane::store::{Transaction, Write};
+use meridian_control_plane::tokens::Ticket;
 use meridian_control_plane::tokens::ring::{Ring, SigningKey};
 use meridian_proto::v1::join_response::Outcome;
 use meridian_proto::v1::*;
 use std::sync::Arc;
+use std::time::Instant;
 use tonic::Code;
 
 fn admitted(response: JoinResponse) -> Admission {
@@ -24,6 +29,24 @@ fn by(invitation: &str) -> JoinRequest {
         invitation: invitation.into(),
         ..JoinRequest::default()
     }
+}
+
+/// Whether its share of the places is settled, so that it can keep some for people.
+fn gives_places(plane: &Plane) -> bool {
+    let somebody = Person {
+        meeting: "council".parse().expect("a good id"),
+        participant: "p-0".parse().expect("a good id"),
+    };
+    let request = placement::Request {
+        session: SessionId::from_text("x"),
+        person: somebody,
+        sessions: 1,
+        whereabouts: Default::default(),
+        allowed: Default::default(),
+        previous: None,
+        unreachable: Default::default(),
+    };
+    plane.desk().look(&request, Instant::now()).is_ok()
 }
 
 #[tokio::test]
@@ -166,6 +189,95 @@ async fn nobody_new_is_sent_to_an_edge_that_is_drained_until_that_is_taken_back(
     until("it takes people again", || !takes_nobody("bangkok")).await;
     let joined = join.join(by(&invited[0].invitation)).await;
     assert_eq!(first(joined.expect("it is good").into_inner()), "bangkok");
+}
+
+#[tokio::test]
+async fn one_delegate_who_joins_on_and_on_takes_neither_others_turns_nor_more_places_than_sessions()
+{
+    let stage = Stage::set_with(|config| {
+        config.admission.joins_per_second = 1;
+        config.admission.burst = 2;
+        config.admission.queue = 1;
+    })
+    .await;
+    let _edge = stage.open_edge("geneva", 100).await.beating();
+    let invited = stage.meeting("council", &["CH", "FR"]).await;
+    let plane = stage.replica.plane();
+    until("its places are given away", || gives_places(plane)).await;
+    let mut join = stage.join().await;
+    let mut let_in = 0;
+    let mut put_off = None;
+    for _ in 0..60 {
+        match join.join(by(&invited[0].invitation)).await {
+            Ok(joined) => {
+                admitted(joined.into_inner());
+                let_in += 1;
+            }
+            Err(status) => put_off = Some(status),
+        }
+    }
+    let put_off = put_off.expect("sixty times is too often");
+    assert_eq!(put_off.code(), Code::Unavailable);
+    assert!(put_off.message().contains("too often"), "{put_off}");
+    assert!(put_off.metadata().get("retry-after-ms").is_some());
+    assert!(let_in >= 20, "a few times they come in again: {let_in}");
+    let geneva = Office::new("geneva").expect("a good id");
+    assert_eq!(plane.desk().placer.ledger().reserved(&geneva), 2);
+    let other = join.join(by(&invited[1].invitation)).await;
+    admitted(other.expect("nobody is before them").into_inner());
+    assert_eq!(plane.counters.joins_too_often.count(), 60 - let_in);
+}
+
+#[tokio::test]
+async fn a_ticket_keeps_the_place_of_its_own_holder_alone() {
+    let stage = Stage::set_with(|config| {
+        config.admission.joins_per_second = 1;
+        config.admission.burst = 1;
+    })
+    .await;
+    stage.open_edge("geneva", 100).await;
+    let invited = stage.meeting("council", &["CH"; 20]).await;
+    let mut join = stage.join().await;
+    let of = |id: &str| {
+        let is_theirs = |one: &&Invitation| one.delegate.as_ref().is_some_and(|of| of.id == id);
+        by(&invited.iter().find(is_theirs).expect("all are").invitation)
+    };
+    for number in 1..=18 {
+        let came = join.join(of(&format!("p-{number}"))).await;
+        came.expect("there is room to wait");
+    }
+    let plane = stage.replica.plane();
+    let theirs = Ticket {
+        sub: "p-19".into(),
+        meeting: "council".into(),
+        number: 7,
+        arrived_us: (plane.now_ms() - 300_000) * 1_000,
+        reserved: false,
+        exp: plane.now_s() + 60,
+    };
+    let signed = plane.rings().invitation.sign(&theirs);
+    let ticket = signed.expect("the keys are good");
+    let mut ask = async |id: &str| {
+        let ask = JoinRequest {
+            ticket: ticket.clone(),
+            ..of(id)
+        };
+        let answer = join.join(ask).await.expect("there is room to wait");
+        match answer.into_inner().outcome {
+            Some(Outcome::Waiting(waiting)) => {
+                let ticket = plane.rings().invitation.verify::<Ticket>(&waiting.ticket);
+                (waiting.position, ticket.expect("it is of this replica"))
+            }
+            other => panic!("many wait: {other:?}"),
+        }
+    };
+    let (_, others) = ask("p-20").await;
+    assert!(others.arrived_us > theirs.arrived_us && others.number != theirs.number);
+    let (position, own) = ask("p-19").await;
+    assert_eq!(
+        (position, own.arrived_us, own.number),
+        (1, theirs.arrived_us, 7)
+    );
 }
 
 #[tokio::test]

@@ -242,6 +242,81 @@ async fn an_invitation_or_token_that_has_expired_or_is_of_a_closed_meeting_is_re
 }
 
 #[tokio::test]
+async fn a_media_token_from_before_a_revocation_or_a_new_link_is_not_renewed_and_edges_refuse_it_while_it_lives()
+ {
+    let stage = Stage::set().await;
+    stage.open_edge("geneva", 10).await;
+    let invited = stage.meeting("council", &["CH", "FR"]).await;
+    let plane = stage.replica.plane().clone();
+    let mut join = stage.join().await;
+    let mut tokens = Vec::new();
+    for invitation in &invited {
+        let ask = JoinRequest {
+            invitation: invitation.invitation.clone(),
+            ..JoinRequest::default()
+        };
+        let answer = join.join(ask).await.unwrap().into_inner();
+        let Some(join_response::Outcome::Admitted(admission)) = answer.outcome else {
+            panic!("not admitted");
+        };
+        tokens.push(admission.token);
+    }
+    let mut meetings = stage.meetings().await;
+    let revoke = RevokeDelegateRequest {
+        meeting: "council".into(),
+        delegate: "p-1".into(),
+    };
+    meetings
+        .revoke_delegate(stage.by_operator(revoke))
+        .await
+        .unwrap();
+    let renewed = InviteDelegatesRequest {
+        meeting: "council".into(),
+        delegates: vec!["p-2".into()],
+        renew: true,
+        ..InviteDelegatesRequest::default()
+    };
+    meetings
+        .invite_delegates(stage.by_operator(renewed))
+        .await
+        .unwrap();
+    for (token, said) in tokens.iter().zip(["taken away", "newer link"]) {
+        let renew = RenewRequest {
+            token: token.clone(),
+            ..RenewRequest::default()
+        };
+        let arrive = ArriveRequest {
+            token: token.clone(),
+            ..ArriveRequest::default()
+        };
+        for (code, why) in [
+            refused(join.renew(renew).await),
+            refused(join.arrive(arrive).await),
+        ] {
+            assert!(code == Code::Unauthenticated && why.contains(said), "{why}");
+        }
+    }
+    let snapshot = plane.snapshot.clone();
+    common::stage::until("edges are told of both", || {
+        snapshot.borrow().revocations.len() == 2
+    })
+    .await;
+    let media = |token: &String| plane.rings().media.verify::<Media>(token).unwrap();
+    for token in tokens.iter().map(media) {
+        let snapshot = snapshot.borrow();
+        let revocation = snapshot
+            .revocations
+            .iter()
+            .find(|revocation| revocation.participant == token.sub)
+            .unwrap();
+        assert!(
+            revocation.until_s > token.exp && revocation.below_generation > token.generation,
+            "{revocation:?} outlives {token:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_media_token_names_its_own_meeting_and_participant_and_nothing_else() {
     let stage = Stage::set().await;
     stage.edge("geneva", 10).await;

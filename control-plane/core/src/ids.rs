@@ -79,6 +79,15 @@ id!(
     "A process of the control plane, as long as it runs."
 );
 
+/// Somebody: a participant of one meeting, however many devices they use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Person {
+    /// Of this meeting.
+    pub meeting: Meeting,
+    /// Who there.
+    pub participant: Participant,
+}
+
 /// A token's session id: the replica that issued it, a full stop, and what the replica made up.
 ///
 /// It tells every replica whose share of an edge's places a session takes.

@@ -1,13 +1,15 @@
 //! JoinService: from an invitation to a token and edges to go to.
 
+mod queue;
+
 use super::{Answers, invitation};
 use crate::caller::Caller;
 use crate::plane::Plane;
 use crate::records::{DelegateRecord, EdgeRecord, MeetingRecord, key};
 use crate::snapshot::edge;
-use crate::tokens::{Media, Ticket, TokenError};
-use meridian_control_core::admission::{self, Answer, Asking};
-use meridian_control_core::ids::{Meeting, Office, Participant, SessionId};
+use crate::tokens::{Media, TokenError};
+use meridian_control_core::admission::Answer;
+use meridian_control_core::ids::{Meeting, Office, Participant, Person, SessionId};
 use meridian_control_core::people::{self, MeetingError};
 use meridian_control_core::placement::{self, NoPlace, Placement, Refusal, Whereabouts};
 use meridian_control_core::places::CountryCode;
@@ -25,8 +27,6 @@ pub struct Service(pub Arc<Plane>);
 
 /// Offices a client may say something of.
 const MAX_MEASURED: usize = 64;
-/// How long a ticket is good, in seconds: the queue forgets it long before.
-const TICKET_S: u64 = 3_600;
 /// When no edge has a place, in milliseconds.
 const RETRY_MS: u64 = 5_000;
 /// A token is renewed after this part of its life.
@@ -38,6 +38,15 @@ struct Known {
     participant: Participant,
     record: people::MeetingRecord,
     delegate: people::Delegate,
+}
+
+impl Known {
+    fn person(&self) -> Person {
+        Person {
+            meeting: self.meeting.clone(),
+            participant: self.participant.clone(),
+        }
+    }
 }
 
 /// What a client says of where it is.
@@ -162,15 +171,7 @@ impl JoinService for Service {
 impl Plane {
     fn join(&self, request: &JoinRequest, address: Option<IpAddr>) -> Result<JoinResponse, Status> {
         let known = self.invited(&request.invitation)?;
-        let asking = Asking {
-            lane: known.delegate.lane(),
-            ticket: self.ticket(&request.ticket, &known)?,
-            random: rand::random(),
-        };
-        let answer =
-            self.desk()
-                .admission
-                .handle_ask(asking, self.now_ms() * 1_000, Instant::now());
+        let answer = self.ask(&known, &request.ticket)?;
         let outcome = match answer {
             Answer::Admitted { video_after_ms } => {
                 let said = Said {
@@ -181,7 +182,11 @@ impl Plane {
                     unreachable: request.unreachable.clone(),
                 };
                 let session = SessionId::new(&self.replica, rand::random());
-                let admission = self.admit(&known, session, &said, video_after_ms)?;
+                let admission = self.admit(&known, session, &said, video_after_ms);
+                let admission = admission.inspect_err(|_| {
+                    let (person, now) = (known.person(), Instant::now());
+                    self.desk().admission.handle_no_place(&person, now);
+                })?;
                 self.counters.joins_admitted.add();
                 join_response::Outcome::Admitted(admission)
             }
@@ -197,6 +202,10 @@ impl Plane {
             Answer::Later { retry_after_ms } => {
                 self.counters.joins_overflowed.add();
                 return Err(later("too many people are waiting", retry_after_ms.into()));
+            }
+            Answer::TooOften { retry_after_ms } => {
+                self.counters.joins_too_often.add();
+                return Err(later("you join too often", retry_after_ms.into()));
             }
         };
         Ok(JoinResponse {
@@ -322,6 +331,8 @@ impl Plane {
         let offices = said.unreachable.iter().take(MAX_MEASURED);
         placement::Request {
             session,
+            person: known.person(),
+            sessions: known.record.sessions_per_participant,
             whereabouts: self.whereabouts(known, said),
             allowed: known.record.countries.clone(),
             previous: Office::new(&said.previous).ok(),
@@ -373,45 +384,6 @@ impl Plane {
             _ => RETRY_MS,
         };
         later(&none.refusal.to_string(), retry_ms)
-    }
-
-    /// The ticket somebody shows, if they do. One of another person, or out of its time, is as none.
-    fn ticket(&self, text: &str, known: &Known) -> Result<Option<admission::Ticket>, Status> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let ticket: Ticket = match self.rings().invitation.verify(text) {
-            Ok(ticket) => ticket,
-            Err(TokenError::Expired) => return Ok(None),
-            Err(TokenError::Forged) => {
-                return Err(Status::invalid_argument(
-                    "the ticket is not one of this network's: join without it",
-                ));
-            }
-        };
-        let is_theirs =
-            ticket.sub == known.participant.as_str() && ticket.meeting == known.meeting.as_str();
-        Ok(is_theirs.then_some(admission::Ticket {
-            arrived_us: ticket.arrived_us,
-            number: ticket.number,
-            lane: match ticket.reserved {
-                true => admission::Lane::Reserved,
-                false => admission::Lane::General,
-            },
-        }))
-    }
-
-    fn sign_ticket(&self, ticket: &admission::Ticket, known: &Known) -> Result<String, Status> {
-        let claims = Ticket {
-            sub: known.participant.to_string(),
-            meeting: known.meeting.to_string(),
-            number: ticket.number,
-            arrived_us: ticket.arrived_us,
-            reserved: ticket.lane == admission::Lane::Reserved,
-            exp: self.now_s() + TICKET_S,
-        };
-        let signed = self.rings().invitation.sign(&claims);
-        signed.map_err(|error| Status::internal(error.to_string()))
     }
 }
 

@@ -3,69 +3,27 @@
 //! A client asks, is told to wait, and asks again with its ticket, at any replica: tickets say since when it has waited,
 //! and every replica keeps that order. Turns are given to the longest waiting whether they are asking at that moment or
 //! not, and wait for them to ask.
+//!
+//! A person has one place, however many devices and calls: nobody waits behind more than there are people. Who was let in
+//! not long ago comes in again at a pace of its own ([`returns`]), and takes nobody's turn.
 
 mod bucket;
+mod config;
 mod polls;
 mod queue;
+mod returns;
 #[cfg(test)]
 mod tests;
 
+pub use config::{Config, Rate};
+
+use crate::ids::Person;
 use bucket::Bucket;
 use polls::Polls;
 use queue::{Entry, Queue};
-use std::collections::{BTreeSet, VecDeque};
+use returns::{Returns, Verdict};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
-
-/// How fast people come in at one replica, and how many may wait.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// The reserved lane's own.
-    pub reserved: Rate,
-    /// For everybody: the reserved lane uses it too, where it has waited longer, and else for every second turn at most.
-    pub general: Rate,
-    /// How many may wait in each lane.
-    pub max_waiting: usize,
-    /// How many times a second those who wait may ask, all together.
-    pub polls_per_second: u32,
-    /// Nobody asks again sooner.
-    pub least_retry: Duration,
-    /// How long after the time told a ticket is kept.
-    pub patience: Duration,
-    /// A ticket that is older counts as a new arrival.
-    pub longest_wait: Duration,
-    /// Nobody is asked to do without video for longer.
-    pub most_video_after: Duration,
-}
-
-/// A pace.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
-    /// Joins per second in the long run; above 0.
-    pub per_second: f64,
-    /// Joins at once after a quiet time; at least 1.
-    pub burst: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            reserved: Rate {
-                per_second: 50.0,
-                burst: 200,
-            },
-            general: Rate {
-                per_second: 500.0,
-                burst: 1_000,
-            },
-            max_waiting: 20_000,
-            polls_per_second: 1_000,
-            least_retry: Duration::from_millis(500),
-            patience: Duration::from_secs(10),
-            longest_wait: Duration::from_secs(600),
-            most_video_after: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Where one waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +60,11 @@ pub enum Answer {
         /// In so many milliseconds.
         retry_after_ms: u32,
     },
+    /// This person has come in again and again: later.
+    TooOften {
+        /// In so many milliseconds.
+        retry_after_ms: u32,
+    },
 }
 
 /// A place in the queue.
@@ -124,6 +87,10 @@ pub struct Counters {
     pub admitted_reserved: u64,
     /// Came in, from the general lane.
     pub admitted_general: u64,
+    /// Came in again, without a turn.
+    pub returned: u64,
+    /// Were told that they come too often.
+    pub too_often: u64,
     /// Did not ask again in time.
     pub abandoned: u64,
     /// Were told to come later.
@@ -133,8 +100,10 @@ pub struct Counters {
 }
 
 /// Somebody who asks to come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asking {
+    /// Who.
+    pub person: Person,
     /// By which lane.
     pub lane: Lane,
     /// The ticket, unless they have just come.
@@ -149,6 +118,9 @@ pub struct Admission {
     config: Config,
     reserved: Queue,
     general: Queue,
+    /// Where everybody is who waits or has a turn.
+    tickets: HashMap<Person, Ticket>,
+    returns: Returns,
     polls: Polls,
     /// Whether the general pace's last turn that was contested went to the general lane.
     general_had_turn: bool,
@@ -166,6 +138,8 @@ impl Admission {
         Self {
             reserved: Queue::new(Bucket::new(config.reserved, now)),
             general: Queue::new(Bucket::new(config.general, now)),
+            tickets: HashMap::new(),
+            returns: Returns::new(&config, now),
             polls: Polls::new(config.polls_per_second, now),
             general_had_turn: false,
             deadlines: BTreeSet::new(),
@@ -179,9 +153,12 @@ impl Admission {
     /// Somebody asks to come in, for the first time or again. `unix_us` is the wall clock now.
     pub fn handle_ask(&mut self, asking: Asking, unix_us: u64, now: Instant) -> Answer {
         self.handle_timeout(now);
-        let ticket = self.ticket(asking, unix_us);
+        if let Some(answer) = self.come_back(&asking, unix_us, now) {
+            return answer;
+        }
+        let ticket = self.ticket(&asking, unix_us, now);
         let backlog = self.waiting();
-        if !self.enter(ticket, now) {
+        if !self.enter(&asking.person, ticket, now) {
             self.counters.turned_away += 1;
             return Answer::Later {
                 retry_after_ms: self.much_later(asking.random),
@@ -189,6 +166,7 @@ impl Admission {
         }
         self.give_turns(now);
         if self.queue(ticket.lane).has_turn(&ticket) {
+            self.returns.remember(asking.person, unix_us, now);
             return self.admit(ticket, backlog);
         }
         Answer::Waiting(self.wait(ticket, asking.random, now))
@@ -198,6 +176,11 @@ impl Admission {
     pub fn handle_leave(&mut self, ticket: Ticket, now: Instant) {
         self.give_up(ticket, now);
         self.give_turns(now);
+    }
+
+    /// Somebody who was let in has found no place at any edge: that they come again is not their doing.
+    pub fn handle_no_place(&mut self, person: &Person, now: Instant) {
+        self.returns.give_back(person, now);
     }
 
     /// When [`Self::handle_timeout`] is to be called.
@@ -221,6 +204,7 @@ impl Admission {
             self.counters.abandoned += 1;
             self.give_up(ticket, now);
         }
+        self.returns.forget(now);
         self.give_turns(now);
     }
 
@@ -239,15 +223,56 @@ impl Admission {
         self.counters
     }
 
-    /// The ticket of one who asks: theirs, if it is of any use.
-    fn ticket(&mut self, asking: Asking, unix_us: u64) -> Ticket {
+    /// The answer to one who was let in not long ago; `None` if they have to wait for a turn.
+    fn come_back(&mut self, asking: &Asking, unix_us: u64, now: Instant) -> Option<Answer> {
+        match self.returns.judge(&asking.person, now) {
+            Verdict::Stranger | Verdict::Crowded => None,
+            Verdict::TooOften(again) => {
+                self.counters.too_often += 1;
+                let wait = again.saturating_duration_since(now);
+                Some(Answer::TooOften {
+                    retry_after_ms: millis(wait.max(self.config.least_retry)),
+                })
+            }
+            Verdict::Welcome => {
+                if let Some(ticket) = self.tickets.get(&asking.person).copied() {
+                    self.give_up(ticket, now);
+                }
+                self.returns.take(now);
+                self.returns.remember(asking.person.clone(), unix_us, now);
+                self.counters.returned += 1;
+                Some(Answer::Admitted {
+                    video_after_ms: self.video_after_ms(self.waiting()),
+                })
+            }
+        }
+    }
+
+    /// The ticket of one who asks: the one they have here, an older one of another replica's, or a new one.
+    fn ticket(&mut self, asking: &Asking, unix_us: u64, now: Instant) -> Ticket {
         let longest = self.config.longest_wait.as_micros() as u64;
+        let let_in_us = self.returns.let_in_us(&asking.person);
         let fits = |ticket: &Ticket| {
-            // Another replica's clock may be a little ahead: that gains nobody anything.
-            ticket.lane == asking.lane && unix_us.saturating_sub(ticket.arrived_us) <= longest
+            // Another replica's clock may be a little ahead: that gains nobody anything. A ticket that has let somebody in
+            // is spent.
+            ticket.lane == asking.lane
+                && unix_us.saturating_sub(ticket.arrived_us) <= longest
+                && let_in_us.is_none_or(|let_in_us| ticket.arrived_us > let_in_us)
         };
-        if let Some(ticket) = asking.ticket.filter(fits) {
-            return ticket;
+        let shown = asking.ticket.filter(fits);
+        if let Some(held) = self.tickets.get(&asking.person).copied() {
+            let is_older = |shown: &Ticket| *shown < held;
+            let may_stay = held.lane == asking.lane
+                && (shown.is_none_or(|shown| !is_older(&shown))
+                    || self.queue(held.lane).has_turn(&held));
+            if may_stay {
+                return held;
+            }
+            self.give_up(held, now);
+        }
+        let is_free = |ticket: &Ticket| self.queue_of(ticket.lane).entry(ticket).is_none();
+        if let Some(shown) = shown.filter(is_free) {
+            return shown;
         }
         self.last_us = unix_us.max(self.last_us + 1);
         Ticket {
@@ -257,11 +282,12 @@ impl Admission {
         }
     }
 
-    /// Whether there was room.
-    fn enter(&mut self, ticket: Ticket, now: Instant) -> bool {
-        if let Some(deadline) = self.queue(ticket.lane).deadline(&ticket) {
-            self.deadlines.remove(&(deadline, ticket));
-        } else if self.queue(ticket.lane).waiting() >= self.config.max_waiting {
+    /// Whether they are in, or there was room.
+    fn enter(&mut self, person: &Person, ticket: Ticket, now: Instant) -> bool {
+        if self.tickets.get(person) == Some(&ticket) {
+            return true;
+        }
+        if self.queue(ticket.lane).waiting() >= self.config.max_waiting {
             let last = self.queue(ticket.lane).last().expect("it is full");
             if last <= ticket {
                 return false;
@@ -270,27 +296,34 @@ impl Admission {
             self.give_up(last, now);
         }
         let deadline = now + self.config.patience;
-        self.keep_until(ticket, deadline);
+        self.tickets.insert(person.clone(), ticket);
+        self.deadlines.insert((deadline, ticket));
+        self.queue(ticket.lane).insert(Entry {
+            person: person.clone(),
+            ticket,
+            asks_at: None,
+            deadline,
+            turn_from: None,
+        });
         true
     }
 
-    fn keep_until(&mut self, ticket: Ticket, deadline: Instant) {
-        self.queue(ticket.lane).keep(ticket, deadline);
-        self.deadlines.insert((deadline, ticket));
+    fn give_up(&mut self, ticket: Ticket, now: Instant) {
+        if let Some(entry) = self.remove(ticket)
+            && let Some(lane) = entry.turn_from
+        {
+            self.queue(lane).bucket.give_back(now);
+        }
     }
 
-    fn give_up(&mut self, ticket: Ticket, now: Instant) {
-        if let Some(Entry {
-            deadline,
-            turn_from,
-            ..
-        }) = self.queue(ticket.lane).remove(&ticket)
-        {
-            self.deadlines.remove(&(deadline, ticket));
-            if let Some(lane) = turn_from {
-                self.queue(lane).bucket.give_back(now);
-            }
+    fn remove(&mut self, ticket: Ticket) -> Option<Entry> {
+        let entry = self.queue(ticket.lane).remove(&ticket)?;
+        self.deadlines.remove(&(entry.deadline, ticket));
+        self.tickets.remove(&entry.person);
+        if entry.turn_from.is_some() {
+            self.turns.retain(|turn| *turn != ticket);
         }
+        Some(entry)
     }
 
     /// Gives turns to the longest waiting as long as there are any.
@@ -334,40 +367,52 @@ impl Admission {
     }
 
     fn admit(&mut self, ticket: Ticket, backlog: usize) -> Answer {
-        let entry = self
-            .queue(ticket.lane)
-            .remove(&ticket)
-            .expect("it has a turn");
-        self.deadlines.remove(&(entry.deadline, ticket));
-        self.turns.retain(|turn| *turn != ticket);
+        self.remove(ticket).expect("it has a turn");
         match ticket.lane {
             Lane::Reserved => self.counters.admitted_reserved += 1,
             Lane::General => self.counters.admitted_general += 1,
         }
-        let pace = self.config.reserved.per_second + self.config.general.per_second;
-        let video_after =
-            Duration::from_secs_f64(backlog as f64 / pace).min(self.config.most_video_after);
         Answer::Admitted {
-            video_after_ms: millis(video_after),
+            video_after_ms: self.video_after_ms(backlog),
         }
     }
 
+    fn video_after_ms(&self, backlog: usize) -> u32 {
+        let pace = self.config.reserved.per_second + self.config.general.per_second;
+        let video_after = Duration::from_secs_f64(backlog as f64 / pace);
+        millis(video_after.min(self.config.most_video_after))
+    }
+
+    /// When to ask again. Who asks before the time told hears the same time: each person takes one, or whoever asks most
+    /// would have everybody else ask late.
     fn wait(&mut self, ticket: Ticket, random: u64, now: Instant) -> Waiting {
         let position = self.queue(ticket.lane).position(&ticket);
         let expected = self.expected_wait(ticket.lane, position);
-        let at = self
-            .polls
-            .slot(now, expected.max(self.config.least_retry), random);
-        let deadline = at + self.config.patience;
-        if let Some(old) = self.queue(ticket.lane).deadline(&ticket) {
-            self.deadlines.remove(&(old, ticket));
-        }
-        self.keep_until(ticket, deadline);
+        let entry = self.queue_of(ticket.lane).entry(&ticket);
+        let told = entry.and_then(|entry| entry.asks_at.filter(|at| *at > now));
+        let at = told.unwrap_or_else(|| {
+            let least = expected.max(self.config.least_retry);
+            let at = self.polls.slot(now, least, random);
+            self.keep_until(ticket, at);
+            at
+        });
         Waiting {
             ticket,
             position,
             expected_wait_ms: millis(expected),
-            retry_after_ms: millis(at.saturating_duration_since(now)),
+            // Rounded up: who asks a moment too early would be told to ask again at once.
+            retry_after_ms: millis(at.saturating_duration_since(now) + Duration::from_micros(999)),
+        }
+    }
+
+    /// Keeps a place until some time after its person is to ask again.
+    fn keep_until(&mut self, ticket: Ticket, asks_at: Instant) {
+        let deadline = asks_at + self.config.patience;
+        if let Some(entry) = self.queue(ticket.lane).entry_mut(&ticket) {
+            let old = std::mem::replace(&mut entry.deadline, deadline);
+            entry.asks_at = Some(asks_at);
+            self.deadlines.remove(&(old, ticket));
+            self.deadlines.insert((deadline, ticket));
         }
     }
 
@@ -395,6 +440,13 @@ impl Admission {
         );
         let base = millis(all.max(self.config.patience));
         base.saturating_add((random % u64::from(base.max(1))) as u32)
+    }
+
+    fn queue_of(&self, lane: Lane) -> &Queue {
+        match lane {
+            Lane::Reserved => &self.reserved,
+            Lane::General => &self.general,
+        }
     }
 
     fn queue(&mut self, lane: Lane) -> &mut Queue {

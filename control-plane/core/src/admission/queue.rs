@@ -2,6 +2,7 @@
 
 use super::bucket::Bucket;
 use super::{Lane, Ticket};
+use crate::ids::Person;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
@@ -15,9 +16,12 @@ pub(super) struct Queue {
 }
 
 /// One who waits or has a turn.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
+    pub(super) person: Person,
     pub(super) ticket: Ticket,
+    /// When they have been told to ask again, if they have.
+    pub(super) asks_at: Option<Instant>,
     /// When they are given up.
     pub(super) deadline: Instant,
     /// Of which lane's pace their turn is; `None` while they wait.
@@ -33,35 +37,25 @@ impl Queue {
         }
     }
 
-    /// Puts somebody in, or keeps them until another time.
-    pub(super) fn keep(&mut self, ticket: Ticket, deadline: Instant) {
-        if let Some(entry) = self.with_turn.get_mut(&ticket) {
-            entry.deadline = deadline;
-            return;
-        }
-        match self.find(&ticket) {
-            Ok(index) => self.waiting[index].deadline = deadline,
-            Err(index) => self.waiting.insert(
-                index,
-                Entry {
-                    ticket,
-                    deadline,
-                    turn_from: None,
-                },
-            ),
+    /// Puts somebody in who is not there.
+    pub(super) fn insert(&mut self, entry: Entry) {
+        if let Err(index) = self.find(&entry.ticket) {
+            self.waiting.insert(index, entry);
         }
     }
 
-    pub(super) fn deadline(&self, ticket: &Ticket) -> Option<Instant> {
-        let waiting = || {
-            self.find(ticket)
-                .ok()
-                .map(|index| self.waiting[index].deadline)
-        };
-        self.with_turn
-            .get(ticket)
-            .map(|entry| entry.deadline)
-            .or_else(waiting)
+    /// Whoever has this ticket, waiting or with a turn.
+    pub(super) fn entry(&self, ticket: &Ticket) -> Option<&Entry> {
+        let waiting = || Some(&self.waiting[self.find(ticket).ok()?]);
+        self.with_turn.get(ticket).or_else(waiting)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn entry_mut(&mut self, ticket: &Ticket) -> Option<&mut Entry> {
+        match self.find(ticket) {
+            Ok(index) => self.waiting.get_mut(index),
+            Err(_) => self.with_turn.get_mut(ticket),
+        }
     }
 
     pub(super) fn remove(&mut self, ticket: &Ticket) -> Option<Entry> {
@@ -75,8 +69,9 @@ impl Queue {
     pub(super) fn give_turn(&mut self, from: Lane) -> Ticket {
         let mut entry = self.waiting.pop_front().expect("somebody waits");
         entry.turn_from = Some(from);
-        self.with_turn.insert(entry.ticket, entry);
-        entry.ticket
+        let ticket = entry.ticket;
+        self.with_turn.insert(ticket, entry);
+        ticket
     }
 
     /// Whether somebody has a turn.

@@ -1,8 +1,11 @@
 //! Admission on a virtual clock, with clients that ask when they are told to, or do not.
 
 use super::*;
+use crate::ids::{Meeting, Participant};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+
+mod fairness;
 
 #[test]
 fn in_quiet_times_everybody_comes_in_at_once() {
@@ -116,12 +119,15 @@ fn another_replicas_ticket_keeps_its_place_even_if_the_queue_is_full() {
         lane: Lane::General,
     };
     let asking = Asking {
+        person: person("traveller"),
         lane: Lane::General,
         ticket: Some(ticket),
         random: 0,
     };
-    let Answer::Waiting(first) = world.admission.handle_ask(asking, world.unix_us, world.now)
-    else {
+    let answer = world
+        .admission
+        .handle_ask(asking.clone(), world.unix_us, world.now);
+    let Answer::Waiting(first) = answer else {
         panic!()
     };
     assert_eq!((first.ticket, first.position), (ticket, 1));
@@ -248,6 +254,13 @@ proptest! {
     }
 }
 
+fn person(name: &str) -> Person {
+    Person {
+        meeting: Meeting::new("council").unwrap(),
+        participant: Participant::new(name).unwrap(),
+    }
+}
+
 fn config(reserved: f64, general: f64) -> Config {
     Config {
         reserved: Rate {
@@ -273,6 +286,9 @@ struct World {
     turns: Vec<Ticket>,
     asked: u64,
     wakes: u64,
+    /// When those were let in who asked until they were.
+    let_in: BTreeMap<Person, Instant>,
+    came: fairness::Came,
 }
 
 impl World {
@@ -290,6 +306,8 @@ impl World {
             turns,
             asked: 0,
             wakes: 0,
+            let_in: BTreeMap::new(),
+            came: BTreeMap::new(),
         }
     }
 
@@ -328,6 +346,7 @@ impl World {
     fn come(&mut self, lane: Lane) -> Answer {
         let random = self.dice();
         self.ask(Asking {
+            person: person(&random.to_string()),
             lane,
             ticket: None,
             random,
@@ -344,6 +363,7 @@ impl World {
     fn come_as(&mut self, lane: Lane) -> u64 {
         let random = self.dice();
         self.ask(Asking {
+            person: person(&random.to_string()),
             lane,
             ticket: None,
             random,
@@ -355,7 +375,9 @@ impl World {
         // No two at the same moment, so that their order is known here too.
         self.pass(Duration::from_micros(1));
         self.asked += 1;
-        let answer = self.admission.handle_ask(asking, self.unix_us, self.now);
+        let answer = self
+            .admission
+            .handle_ask(asking.clone(), self.unix_us, self.now);
         self.hear_turns();
         match answer {
             Answer::Waiting(waiting) => {
@@ -369,6 +391,7 @@ impl World {
                 self.asking.insert((at, random), again);
             }
             Answer::Admitted { .. } => {
+                self.let_in.insert(asking.person.clone(), self.now);
                 let new = Ticket {
                     arrived_us: self.unix_us,
                     number: asking.random,
@@ -380,7 +403,7 @@ impl World {
                     self.turns.push(ticket);
                 }
             }
-            Answer::Later { .. } => {}
+            Answer::Later { .. } | Answer::TooOften { .. } => {}
         }
         answer
     }

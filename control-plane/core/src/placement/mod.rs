@@ -18,7 +18,7 @@ pub use predict::{Evidence, Prediction, Whereabouts};
 pub use reason::{Reason, Refusal, Why};
 pub use share::{Occupancy, Shares, Table};
 
-use crate::ids::{Office, SessionId};
+use crate::ids::{Office, Person, SessionId};
 use crate::places::{CountryCode, Place};
 use crate::registry::{self, Capacity, Load, State};
 use rank::Ranking;
@@ -86,6 +86,10 @@ impl From<&registry::Edge> for Site {
 pub struct Request {
     /// The session that the place is kept for.
     pub session: SessionId,
+    /// Whose it is.
+    pub person: Person,
+    /// How many sessions they may have at a time, and so how many places are kept for them.
+    pub sessions: u32,
     /// Where the delegate is, as far as is known.
     pub whereabouts: Whereabouts,
     /// Countries whose edges may carry the meeting; empty: all.
@@ -166,8 +170,13 @@ impl Placer {
             .first()
             .expect("a placement names an edge");
         let expires = now + self.config.reservation;
-        self.ledger
-            .reserve(request.session.clone(), first.office.clone(), expires);
+        self.ledger.reserve(
+            request.session.clone(),
+            &request.person,
+            request.sessions,
+            first.office.clone(),
+            expires,
+        );
         Ok(placement)
     }
 

@@ -1,7 +1,7 @@
 //! The fifteen offices, and delegates from everywhere.
 
 use super::super::*;
-use crate::ids::Replica;
+use crate::ids::{Meeting, Participant, Replica};
 use crate::places::{Countries, Point, Region};
 
 /// The offices of `data/offices.csv`, with so many places each.
@@ -63,10 +63,19 @@ pub(super) fn request(session: &str, from: &str) -> Request {
     };
     Request {
         session: SessionId::from_text(session),
+        person: person(session),
+        sessions: 2,
         whereabouts,
         allowed: BTreeSet::new(),
         previous: None,
         unreachable: BTreeSet::new(),
+    }
+}
+
+pub(super) fn person(name: &str) -> Person {
+    Person {
+        meeting: Meeting::new("council").unwrap(),
+        participant: Participant::new(name).unwrap(),
     }
 }
 

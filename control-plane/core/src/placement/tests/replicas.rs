@@ -216,7 +216,8 @@ impl World {
         let copy = &mut self.replicas[replica];
         self.issued += 1;
         let session = SessionId::new(&name(replica), self.issued);
-        let mut request = request("", super::offices::plausible_country(number));
+        let who = self.issued.to_string();
+        let mut request = request(&who, super::offices::plausible_country(number));
         request.session = session.clone();
         let placed = copy
             .placer
