@@ -173,7 +173,8 @@ async fn while_etcd_is_away_delegates_join_edges_are_not_gone_and_afterwards_all
     let stage = Stage::set_over(&cluster, 0, quick).await;
     let _geneva = stage.edge("geneva", 100).await.beating();
     let _bangkok = stage.edge("bangkok", 100).await.beating();
-    let invited = stage.meeting("council", &["TH"]).await;
+    let invited = stage.meeting("council", &["TH"; 100]).await;
+    let mut next = invited.iter().cycle();
     let plane = stage.replica.plane().clone();
     for member in 0..3 {
         cluster.kill(member);
@@ -182,7 +183,7 @@ async fn while_etcd_is_away_delegates_join_edges_are_not_gone_and_afterwards_all
     // Longer than any lease.
     let away = Instant::now();
     while away.elapsed() < Duration::from_secs(5) {
-        let admission = try_join(&stage, &invited[0]).await.unwrap();
+        let admission = try_join(&stage, next.next().unwrap()).await.unwrap();
         assert!(!admission.candidates.is_empty());
         tokio::time::sleep(PAUSE).await;
     }
