@@ -63,6 +63,7 @@ async fn by(transport: Transport, edge: SocketAddr) -> Line {
         trust: Trust::Anyone,
         token: None,
         patience: Duration::from_secs(10),
+        harbour: None,
     };
     dialer.dial().await.expect("the edge answers").line
 }

@@ -22,6 +22,7 @@ pub fn dialer(target: &TargetArgs) -> Result<Dialer, Failure> {
         trust: trust(&target.trust)?,
         token: target.token.clone(),
         patience: PATIENCE,
+        harbour: None,
     })
 }
 

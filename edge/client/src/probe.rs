@@ -47,6 +47,7 @@ pub async fn run(args: ProbeArgs) -> Result<(), Failure> {
                 trust: trust.clone(),
                 token: args.token.clone(),
                 patience: args.timeout,
+                harbour: None,
             };
             let dialed = dialer.dial().await;
             refused |= matches!(dialed, Err(DialError::Refused(_)));

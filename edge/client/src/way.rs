@@ -3,7 +3,7 @@
 use crate::cli::{JoinArgs, TargetArgs};
 use crate::dial::{self, PATIENCE, dialer, system_bundle, trust};
 use crate::exit::{self, ExitCode, Failure};
-use crate::join::{self, Cause, Guest, Invited, Manner, Replicas, Told};
+use crate::join::{self, AtTheDoor, Cause, Guest, Invited, Manner, Replicas, Told};
 use crate::link::dial_from;
 use crate::report::say;
 use anyhow::{Context, anyhow};
@@ -57,9 +57,10 @@ impl Way {
             },
             via: HashMap::new(),
             patience: PATIENCE,
+            harbour: None,
         };
         let (replicas, invited) = invitation(&target.invited)?;
-        let guest = Guest::enter(replicas.into(), invited, manner, patience, say).await?;
+        let guest = Guest::enter(replicas.into(), invited, manner, patience, say_words).await?;
         Ok(Way::Invited(guest))
     }
 
@@ -201,6 +202,12 @@ fn is_final(error: &SessionError) -> bool {
     FINAL.contains(&reason.as_str())
 }
 
+fn say_words(told: AtTheDoor<'_>) {
+    if let AtTheDoor::Words(words) = told {
+        say(words);
+    }
+}
+
 fn words(told: &Told) -> String {
     let Told {
         office, after_ms, ..
@@ -241,6 +248,7 @@ mod tests {
             trust: Trust::Anyone,
             token: None,
             patience: PATIENCE,
+            harbour: None,
         }))
     }
 

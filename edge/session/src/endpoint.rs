@@ -45,6 +45,36 @@ pub struct QuicSettings {
     pub reuse_port: bool,
 }
 
+/// Makes the endpoints that connections are dialled from, where the kernel's socket alone will not do: over a path that is
+/// emulated, or one socket for many connections.
+#[derive(Clone)]
+pub struct Harbour(Arc<Open>);
+
+type Open = dyn Fn(&QuicSettings, SocketAddr) -> io::Result<quinn::Endpoint> + Send + Sync;
+
+impl Harbour {
+    /// `open` gets what is wanted of the endpoint and the address to bind. It is called inside a tokio runtime.
+    pub fn new(
+        open: impl Fn(&QuicSettings, SocketAddr) -> io::Result<quinn::Endpoint> + Send + Sync + 'static,
+    ) -> Harbour {
+        Harbour(Arc::new(open))
+    }
+
+    /// An endpoint to dial from.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn open(&self, settings: &QuicSettings, local: SocketAddr) -> io::Result<quinn::Endpoint> {
+        (self.0)(settings, local)
+    }
+}
+
+impl fmt::Debug for Harbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Harbour")
+    }
+}
+
 /// How fast to send.
 #[derive(Clone)]
 pub enum CongestionControl {

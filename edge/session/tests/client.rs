@@ -418,6 +418,7 @@ async fn a_dialer_connects_over_each_transport_and_shows_its_token() {
             trust: trust.clone(),
             token: Some("secret".to_owned()),
             patience: Duration::from_secs(10),
+            harbour: None,
         };
         let accept = async {
             let connection = if transport == Transport::Qmux {

@@ -164,6 +164,7 @@ fn wanted(cli: &Cli) -> anyhow::Result<Wanted> {
             trust: Trust::load(&cli.ca)?,
             via: cli.via.iter().cloned().collect::<HashMap<_, _>>(),
             patience: DIAL,
+            harbour: None,
         },
         track: track.map_err(|error| anyhow!("--track: {error}"))?,
     })

@@ -3,6 +3,7 @@
 use super::race::Race;
 use super::route::Place;
 use meridian_session::client::{DialError, Dialed, Dialer};
+use meridian_session::endpoint::Harbour;
 use meridian_session::tls::{Fingerprint, Trust};
 use meridian_session::transport::Transport;
 use meridian_wire::Draft;
@@ -27,6 +28,8 @@ pub struct Manner {
     pub via: HashMap<String, SocketAddr>,
     /// How long one attempt may take.
     pub patience: Duration,
+    /// Where QUIC connections are dialled from; a socket of its own for each if none.
+    pub harbour: Option<Harbour>,
 }
 
 impl Manner {
@@ -52,6 +55,7 @@ impl Manner {
             trust,
             token: Some(token.to_owned()),
             patience: self.patience,
+            harbour: self.harbour.clone(),
         })
     }
 }

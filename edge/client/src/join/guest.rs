@@ -28,6 +28,18 @@ pub struct Invited {
     pub country: String,
 }
 
+/// What somebody is told at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtTheDoor<'a> {
+    /// The control plane has answered for the first time.
+    Answered {
+        /// With a place in the queue; otherwise one is in.
+        queued: bool,
+    },
+    /// Something worth telling a person.
+    Words(&'a str),
+}
+
 /// Somebody who has come in. Clones are the same person; dropped, they tell the control plane nothing more.
 #[derive(Clone, Debug)]
 pub struct Guest(Arc<Held>);
@@ -97,7 +109,7 @@ pub(super) enum Wanted {
 }
 
 impl Guest {
-    /// Asks to come in and waits for one's turn, as long as the queue is. `say` hears what is worth telling a person. Gives
+    /// Asks to come in and waits for one's turn, as long as the queue is. `say` hears how it goes. Gives
     /// up when nobody answers, or no edge has a place, for as long as `patience`. Must run inside a runtime.
     ///
     /// # Errors
@@ -107,7 +119,7 @@ impl Guest {
         invited: Invited,
         manner: Manner,
         patience: Duration,
-        say: impl FnMut(&str),
+        say: impl FnMut(AtTheDoor<'_>),
     ) -> Result<Guest, JoinError> {
         let began = Instant::now();
         let request = JoinRequest {
@@ -387,23 +399,31 @@ async fn admitted(
     replicas: &Replicas,
     mut request: JoinRequest,
     patience: Duration,
-    mut say: impl FnMut(&str),
+    mut say: impl FnMut(AtTheDoor<'_>),
 ) -> Result<Admission, JoinError> {
     let mut backoff = Backoff::default();
     let mut in_vain_since: Option<Instant> = None;
     let mut position = 0;
+    let mut first = true;
+    let mut answered = |queued, say: &mut dyn FnMut(AtTheDoor<'_>)| {
+        if std::mem::take(&mut first) {
+            say(AtTheDoor::Answered { queued });
+        }
+    };
     loop {
         let (pause, error) = match replicas.join(request.clone()).await {
             Ok(JoinResponse {
                 outcome: Some(join_response::Outcome::Admitted(admission)),
             }) => {
+                answered(false, &mut say);
                 return Ok(admission);
             }
             Ok(JoinResponse {
                 outcome: Some(join_response::Outcome::Waiting(waiting)),
             }) => {
+                answered(true, &mut say);
                 if waiting.position != position {
-                    say(&waiting_words(&waiting));
+                    say(AtTheDoor::Words(&waiting_words(&waiting)));
                 }
                 position = waiting.position;
                 request.ticket = waiting.ticket;
@@ -433,7 +453,7 @@ async fn admitted(
         if since.elapsed() + pause >= patience {
             return Err(error);
         }
-        say(&format!("{error}; asking again"));
+        say(AtTheDoor::Words(&format!("{error}; asking again")));
         sleep(pause).await;
     }
 }

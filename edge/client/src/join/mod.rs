@@ -16,7 +16,7 @@ mod told;
 
 pub use dialling::Manner;
 pub use error::JoinError;
-pub use guest::{Guest, Invited, Reached};
+pub use guest::{AtTheDoor, Guest, Invited, Reached};
 pub use invitation::{bare, read};
 pub use replicas::{NoAnswer, Replicas};
 pub use told::{Cause, Told};

@@ -1,6 +1,6 @@
 //! From a URL to an established MoQT session, over any transport, with the time each step took.
 
-use crate::endpoint::QuicSettings;
+use crate::endpoint::{Harbour, QuicSettings};
 use crate::session::{Options, RequestStream, SendError, Session, SessionError};
 use crate::tls::{self, Trust};
 use crate::transport::{
@@ -35,6 +35,8 @@ pub struct Dialer {
     pub token: Option<String>,
     /// How long all of it may take.
     pub patience: Duration,
+    /// Where QUIC connections are dialled from; a socket of its own for each if none.
+    pub harbour: Option<Harbour>,
 }
 
 impl Dialer {
@@ -260,7 +262,11 @@ impl Dialer {
         };
         let tls = tls::client(&self.trust, None, protocols).map_err(connect_error)?;
         let config = settings.client_config(tls).map_err(connect_error)?;
-        let endpoint = settings.endpoint(local, None).map_err(connect_error)?;
+        let endpoint = match &self.harbour {
+            Some(harbour) => harbour.open(&settings, local),
+            None => settings.endpoint(local, None),
+        };
+        let endpoint = endpoint.map_err(connect_error)?;
         let connecting = endpoint.connect_with(config, remote, &self.host());
         let connection = connecting.map_err(connect_error)?.await;
         Ok((connection.map_err(quic_error)?, endpoint))
