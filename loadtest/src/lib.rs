@@ -9,6 +9,7 @@ pub mod bench;
 pub mod delegates;
 pub mod outcome;
 pub mod plan;
+pub mod rehearsal;
 pub mod report;
 pub mod scenario;
 pub mod verdict;

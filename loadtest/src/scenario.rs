@@ -16,7 +16,7 @@ pub use cast::{Part, Stay};
 pub use crowd::{Crowd, Leaving, Video};
 pub use event::{Event, Happens};
 pub use floor::{Booths, Channel, Floor, Turn};
-pub use network::{Network, Places, Store};
+pub use network::{Network, Place, Places, Store};
 pub use profile::Profile;
 pub use share::{Shares, apportion};
 pub use span::Span;

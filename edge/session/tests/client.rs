@@ -388,6 +388,47 @@ async fn objects_that_overtake_their_answer_are_not_lost_nor_is_a_goaway_told_tw
 }
 
 #[tokio::test]
+async fn a_track_that_is_asked_for_again_begins_anew() {
+    let Sessions {
+        client,
+        server: edge,
+        endpoints: _endpoints,
+    } = sessions(Over::Quic, Draft::D22).await;
+    let mut inlet = Inlet::new(client);
+    let ok = Message::SubscribeOk(SubscribeOk {
+        track_alias: 9,
+        params: Parameters::default(),
+        properties: Properties::default(),
+    });
+    let mut requests = Vec::new();
+    for (track, newest) in [(AUDIO, 7), (AUDIO + 1, 9)] {
+        soon(inlet.subscribe(track, name("audio"), Parameters::default()))
+            .await
+            .unwrap();
+        let request = soon(edge.accept_request()).await.unwrap();
+        request.stream.send(&ok).unwrap();
+        requests.push(request);
+        let accepted = soon(inlet.next()).await;
+        assert!(matches!(accepted, Event::Accepted { .. }), "{accepted:?}");
+        send_datagram(&edge, 9, &object(newest, 0, 160));
+        let arrived = soon(inlet.next()).await;
+        assert!(
+            matches!(&arrived, Event::Arrival { track: of, arrival: Arrival::Object { object, .. } }
+                if (*of, object.group) == (track, newest)),
+            "{arrived:?}"
+        );
+        inlet.cancel(track);
+        // Was on its way when the subscription was taken back.
+        send_datagram(&edge, 9, &object(newest + 1, 0, 160));
+        edge.send_goaway(Goaway::default()).ok();
+        if track == AUDIO {
+            let said = soon(inlet.next()).await;
+            assert!(matches!(said, Event::Goaway(_)), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn datagrams_arrive_as_objects() {
     let mut talk = talk(Over::Quic, Draft::D22).await;
     talk.subscribe(AUDIO, Parameters::default()).await;

@@ -18,8 +18,10 @@ pub struct Inlet {
     arrivals: mpsc::Receiver<(u64, Arrival)>,
     answers: mpsc::Receiver<(usize, RequestEvent)>,
     answers_out: mpsc::Sender<(usize, RequestEvent)>,
-    subscriptions: HashMap<usize, RequestSender>,
+    subscriptions: HashMap<usize, Subscription>,
     track_by_alias: HashMap<u64, usize>,
+    /// Tracks that were cancelled and not asked for again, by alias: what was on its way is of no use.
+    cancelled: HashMap<u64, FullTrackName>,
     /// Arrivals of tracks whose SUBSCRIBE_OK is still on its way.
     early: VecDeque<(u64, Arrival)>,
     ready: VecDeque<(usize, Arrival)>,
@@ -28,6 +30,11 @@ pub struct Inlet {
     leaving: bool,
     /// Each ends with the session's end, if it saw it.
     tasks: JoinSet<Option<SessionError>>,
+}
+
+struct Subscription {
+    sender: RequestSender,
+    name: FullTrackName,
 }
 
 /// What happens on an inlet. `track` is the number the caller gave.
@@ -82,6 +89,7 @@ impl Inlet {
             answers_out,
             subscriptions: HashMap::new(),
             track_by_alias: HashMap::new(),
+            cancelled: HashMap::new(),
             early: VecDeque::new(),
             ready: VecDeque::new(),
             early_dropped: 0,
@@ -105,16 +113,18 @@ impl Inlet {
         name: FullTrackName,
         params: Parameters,
     ) -> Result<(), SendError> {
+        self.cancelled.retain(|_, cancelled| *cancelled != name);
         let request = self.session.open_request(|request_id| {
             Message::Subscribe(Subscribe {
                 request_id,
-                track: name,
+                track: name.clone(),
                 params,
             })
         });
         let (sender, mut receiver) = request.await?.split();
         let answers = self.answers_out.clone();
-        self.subscriptions.insert(track, sender);
+        self.subscriptions
+            .insert(track, Subscription { sender, name });
         self.tasks.spawn(async move {
             loop {
                 let event = match receiver.recv().await {
@@ -132,10 +142,16 @@ impl Inlet {
 
     /// Cancels a subscription.
     pub fn cancel(&mut self, track: usize) {
-        if let Some(sender) = self.subscriptions.remove(&track) {
-            sender.reset(ResetCode::CANCELLED);
+        let Some(Subscription { sender, name }) = self.subscriptions.remove(&track) else {
+            return;
+        };
+        sender.reset(ResetCode::CANCELLED);
+        let known = self.track_by_alias.iter();
+        let known = known.filter(|(_, other)| **other == track);
+        for alias in known.map(|(alias, _)| *alias).collect::<Vec<_>>() {
+            self.track_by_alias.remove(&alias);
+            self.cancelled.insert(alias, name.clone());
         }
-        self.track_by_alias.retain(|_, other| *other != track);
     }
 
     /// What happens next. Safe to drop.
@@ -169,6 +185,7 @@ impl Inlet {
     fn sort(&mut self, alias: u64, arrival: Arrival) {
         match self.track_by_alias.get(&alias) {
             Some(track) => self.ready.push_back((*track, arrival)),
+            None if self.cancelled.contains_key(&alias) => {}
             None if self.early.len() < EARLY => self.early.push_back((alias, arrival)),
             None => self.early_dropped += 1,
         }
@@ -176,6 +193,10 @@ impl Inlet {
 
     fn answered(&mut self, track: usize, event: RequestEvent) -> Option<Event> {
         if !self.subscriptions.contains_key(&track) {
+            if let RequestEvent::Message(Message::SubscribeOk(ok)) = event {
+                // Taken back before it was accepted.
+                self.early.retain(|(alias, _)| *alias != ok.track_alias);
+            }
             return None;
         }
         match event {

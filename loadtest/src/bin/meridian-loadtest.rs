@@ -1,0 +1,158 @@
+//! `meridian-loadtest`: rehearses a meeting against a network, and says whether it would hold.
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use meridian_loadtest::outcome::Outcome;
+use meridian_loadtest::rehearsal::{self, Given, Plan, RehearsalError, Target};
+use meridian_loadtest::report::live::Screen;
+use meridian_loadtest::scenario::Scenario;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokio::sync::watch;
+use url::Url;
+
+/// Rehearses meetings: simulated delegates who do what clients do, against a real network.
+#[derive(Debug, Parser)]
+#[command(name = "meridian-loadtest", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Plays a scenario, judges it and writes a report. Exits with 0 if all that was expected held, with 1 if not, or if
+    /// this tester was too slow to say; with 64 if the scenario or a flag is wrong, with 69 if nobody answers.
+    Run(Box<Run>),
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// What to play.
+    scenario: PathBuf,
+    /// Who describes the network and does things to it, as `cargo xtask loadtest` does.
+    #[arg(long, value_name = "IP:PORT")]
+    stage: Option<SocketAddr>,
+    /// The control plane's replicas, as in https://10.0.0.1:8443; several with commas between.
+    #[arg(long, value_delimiter = ',')]
+    control: Vec<Url>,
+    /// The authorities of its certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    control_ca: Option<PathBuf>,
+    /// The authorities of edges' certificates, where the control plane names none (PEM).
+    #[arg(long, value_name = "FILE")]
+    edge_ca: Option<PathBuf>,
+    /// An organiser's or operator's token.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Where offices are, as in data/offices.csv.
+    #[arg(long, value_name = "FILE")]
+    offices: Option<PathBuf>,
+    /// How far from each other, as in data/rtt_ms.csv.
+    #[arg(long, value_name = "FILE")]
+    rtts: Option<PathBuf>,
+    /// Threads that play delegates; 0: all cores but one.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Where the report goes; target/meridian/loadtest/NAME-TIME if not given.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    meridian_session::tls::install_default();
+    match Cli::parse().command {
+        Command::Run(args) => run(&args),
+    }
+}
+
+fn run(args: &Run) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = runtime
+        .context("no runtime")
+        .map_err(|error| (1, error))
+        .and_then(|runtime| runtime.block_on(rehearse(args)));
+    match outcome {
+        Ok(outcome) if outcome.holds() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err((code, error)) => {
+            eprintln!("meridian-loadtest: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+async fn rehearse(args: &Run) -> Result<Outcome, (u8, anyhow::Error)> {
+    let usage = |error| (USAGE, error);
+    let file = &args.scenario;
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string());
+    let text = text.map_err(usage)?;
+    let scenario = Scenario::parse(&text, file).map_err(|error| usage(error.into()))?;
+    let plan = Plan {
+        scenario,
+        text,
+        threads: args.threads,
+    };
+    let told = |error: RehearsalError| (error.exit_code(), error.into());
+    let target = Target::open(&given(args)).await.map_err(told)?;
+    let (end, over) = watch::channel(false);
+    tokio::spawn(async move {
+        meridian_client::link::stopped().await;
+        end.send_replace(true);
+        // Whoever asks twice does not want to wait.
+        meridian_client::link::stopped().await;
+        std::process::exit(130);
+    });
+    let mut screen = Screen::open();
+    let outcome = rehearsal::run(&plan, &target, |progress| screen.show(&progress), over).await;
+    screen.close();
+    let outcome = outcome.map_err(told)?;
+    let folder = folder(args, &outcome);
+    write(&folder, &outcome).map_err(|error| (1, error))?;
+    tell(&folder, &outcome);
+    Ok(outcome)
+}
+
+fn given(args: &Run) -> Given {
+    Given {
+        stage: args.stage,
+        control: args.control.clone(),
+        control_ca: args.control_ca.clone(),
+        edge_ca: args.edge_ca.clone(),
+        token_file: args.token_file.clone(),
+        offices: args.offices.clone(),
+        rtts: args.rtts.clone(),
+    }
+}
+
+fn folder(args: &Run, outcome: &Outcome) -> PathBuf {
+    let name = || format!("{}-{}", outcome.scenario, outcome.started_unix_ms / 1_000);
+    let made = || Path::new("target/meridian/loadtest").join(name());
+    args.out.clone().unwrap_or_else(made)
+}
+
+fn write(folder: &Path, outcome: &Outcome) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let file = folder.join("outcome.json");
+    let text = serde_json::to_string(outcome)?;
+    std::fs::write(&file, text).with_context(|| file.display().to_string())
+}
+
+fn tell(folder: &Path, outcome: &Outcome) {
+    for reason in &outcome.health.invalid_because {
+        println!("invalid: {reason}");
+    }
+    for judged in &outcome.verdict {
+        let held = if judged.holds { "held" } else { "BROKEN" };
+        println!("{held:>6}  {}: {}", judged.expected, judged.said);
+    }
+    for (why, count) in &outcome.failures {
+        println!("failed {count}: {why}");
+    }
+    println!("{}", folder.display());
+}
+
+const USAGE: u8 = 64;

@@ -1,0 +1,92 @@
+//! What everybody who listens has in common.
+
+use super::harbour;
+use super::mile::{Home, Roads};
+use super::programme::Programme;
+use crate::scenario::{Part, Profile, Scenario};
+use crate::wan::LinkParams;
+use meridian_client::join::{JoinError, Manner, Replicas};
+use meridian_session::tls::Trust;
+use meridian_session::transport::Transport;
+use meridian_wire::Draft;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// The same for all threads.
+#[derive(Clone, Debug)]
+pub(super) struct House {
+    pub(super) programme: Programme,
+    pub(super) control: Vec<Url>,
+    pub(super) control_ca: Vec<u8>,
+    pub(super) edge_trust: Trust,
+    pub(super) roads: Arc<Roads>,
+    pub(super) miles: BTreeMap<String, LastMile>,
+    pub(super) seed: u64,
+}
+
+/// A last mile, ready to be used.
+#[derive(Clone, Debug)]
+pub(super) struct LastMile {
+    pub(super) profile: Profile,
+    up: LinkParams,
+    down: LinkParams,
+}
+
+impl House {
+    /// The last miles of everybody in the cast. Their links have been checked with the scenario.
+    pub(super) fn miles(scenario: &Scenario, cast: &[Part]) -> BTreeMap<String, LastMile> {
+        let named = cast.iter().map(|part| &part.profile);
+        let mile = |name: &String| {
+            let profile = scenario.profile(name).unwrap_or_default();
+            let (up, down) = profile.links().unwrap_or_default();
+            (name.clone(), LastMile { profile, up, down })
+        };
+        named.map(mile).collect()
+    }
+
+    /// The control plane over a connection of somebody's own. Must be called inside a runtime.
+    pub(super) fn replicas(&self) -> Result<Arc<Replicas>, JoinError> {
+        Replicas::new(&self.control, &self.control_ca).map(Arc::new)
+    }
+
+    /// How a delegate dials.
+    pub(super) fn manner(&self, part: &Part, number: u64) -> Manner {
+        let mile = &self.miles[&part.profile];
+        let home = Home {
+            near: part.near.clone(),
+            up: mile.up.clone(),
+            down: mile.down.clone(),
+            seed: self.seed.wrapping_mul(SPREAD).wrapping_add(number),
+            roads: self.roads.clone(),
+        };
+        let transport = match part.transport.as_str() {
+            "webtransport" => Transport::WebTransport,
+            "websocket" => Transport::Qmux,
+            _ => Transport::Quic,
+        };
+        Manner {
+            harbour: Some(harbour::behind(home)),
+            transport,
+            ..self.plain()
+        }
+    }
+
+    /// How somebody dials who is next to the edges.
+    pub(super) fn plain(&self) -> Manner {
+        Manner {
+            transport: Transport::Quic,
+            drafts: Draft::PREFERRED.to_vec(),
+            trust: self.edge_trust.clone(),
+            via: HashMap::new(),
+            patience: DIAL,
+            harbour: None,
+        }
+    }
+}
+
+/// How long one attempt to reach an edge may take.
+const DIAL: Duration = Duration::from_secs(5);
+/// Neighbouring seeds are not to have anybody's losses in common.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
