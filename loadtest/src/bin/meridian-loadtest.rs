@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use meridian_loadtest::outcome::Outcome;
 use meridian_loadtest::rehearsal::{self, Given, Plan, RehearsalError, Target};
-use meridian_loadtest::report::live::Screen;
+use meridian_loadtest::report::{self, live::Screen};
 use meridian_loadtest::scenario::Scenario;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -111,7 +111,10 @@ async fn rehearse(args: &Run) -> Result<Outcome, (u8, anyhow::Error)> {
     screen.close();
     let outcome = outcome.map_err(told)?;
     let folder = folder(args, &outcome);
-    write(&folder, &outcome).map_err(|error| (1, error))?;
+    let written = report::write(&folder, &outcome);
+    written
+        .with_context(|| folder.display().to_string())
+        .map_err(|error| (1, error))?;
     tell(&folder, &outcome);
     Ok(outcome)
 }
@@ -132,13 +135,6 @@ fn folder(args: &Run, outcome: &Outcome) -> PathBuf {
     let name = || format!("{}-{}", outcome.scenario, outcome.started_unix_ms / 1_000);
     let made = || Path::new("target/meridian/loadtest").join(name());
     args.out.clone().unwrap_or_else(made)
-}
-
-fn write(folder: &Path, outcome: &Outcome) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let file = folder.join("outcome.json");
-    let text = serde_json::to_string(outcome)?;
-    std::fs::write(&file, text).with_context(|| file.display().to_string())
 }
 
 fn tell(folder: &Path, outcome: &Outcome) {
