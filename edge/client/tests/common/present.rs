@@ -54,6 +54,7 @@ pub(crate) async fn dial(edge: &Edge, token: &str) -> Result<Line, DialError> {
         trust: Trust::Fingerprints(vec![Fingerprint(hash.expect("it publishes one"))]),
         token: Some(token.to_owned()),
         patience: PATIENCE,
+        harbour: None,
     };
     Ok(dialer.dial().await?.line)
 }
