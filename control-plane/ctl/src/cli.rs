@@ -1,5 +1,8 @@
 //! The command line: what all commands have in common, and the nouns.
 
+// What these comments say of options is also their help, where a link has no brackets.
+#![allow(rustdoc::bare_urls)]
+
 use crate::exit::{EXIT_CODES, Failure};
 use crate::output::Format;
 use crate::settings::{Given, Settings};

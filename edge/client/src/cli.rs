@@ -1,5 +1,8 @@
 //! The command line, checked before anything is opened.
 
+// What these comments say of options is also their help, where a link has no brackets.
+#![allow(rustdoc::bare_urls)]
+
 use crate::exit::EXIT_CODES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meridian_session::transport::Transport;

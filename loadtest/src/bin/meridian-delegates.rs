@@ -1,5 +1,8 @@
 //! `meridian-delegates`: many simulated delegates in one process, steered by lines on standard input.
 
+// What these comments say of options is also their help, where a link has no brackets.
+#![allow(rustdoc::bare_urls)]
+
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use meridian_client::join::{Manner, Replicas};

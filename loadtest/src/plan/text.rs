@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use std::fmt::Write as _;
 
 /// All of it, as tables.
-pub fn answer(answer: &Answer, title: &str) -> String {
+pub(super) fn answer(answer: &Answer, title: &str) -> String {
     let mut text = String::new();
     let people = grouped(answer.people);
     let (p50, p95) = (answer.lag_p50_ms, answer.lag_p95_ms);
@@ -34,7 +34,7 @@ pub fn answer(answer: &Answer, title: &str) -> String {
 }
 
 /// What was worked out beside what was measured.
-pub fn compared(rows: &[Compared]) -> String {
+pub(super) fn compared(rows: &[Compared]) -> String {
     let mut table = table(&[
         "office",
         "people",

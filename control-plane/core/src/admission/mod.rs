@@ -5,7 +5,7 @@
 //! not, and wait for them to ask.
 //!
 //! A person has one place, however many devices and calls: nobody waits behind more than there are people. Who was let in
-//! not long ago comes in again at a pace of its own ([`returns`]), and takes nobody's turn.
+//! not long ago comes in again at a pace of its own (`returns`), and takes nobody's turn.
 
 mod bucket;
 mod config;
