@@ -188,7 +188,6 @@ impl Delegate {
         let listening = Listening::new(reached.dialed.line, session);
         let before = self.current.replace(listening);
         if let Some(before) = before {
-            self.overlap.clear();
             let (too_old, _) = self.former.replace((before, Instant::now() + BOTH)).unzip();
             too_old.map(Listening::cut);
         }
