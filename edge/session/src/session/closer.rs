@@ -49,11 +49,9 @@ impl Closer {
         reason.clone()
     }
 
-    /// Why the session is over, given what the transport said of it.
+    /// Why the session is over, given what a part of the transport said of it: the whole of it often knows more.
     pub(super) fn lost(&self, lost: ConnectionLost) -> SessionError {
-        self.reason
-            .get()
-            .cloned()
-            .unwrap_or(SessionError::Lost(lost))
+        let known = self.reason.get().cloned();
+        known.unwrap_or_else(|| SessionError::Lost(self.connection.end().unwrap_or(lost)))
     }
 }

@@ -187,6 +187,8 @@ impl Drop for Core {
     fn drop(&mut self) {
         // Without this the peer would first see the control stream break off, which is a violation.
         self.connection().close(TerminationCode::NO_ERROR, "");
+        let streams = (self.control.take(), std::mem::take(&mut self.tasks));
+        self.connection().keep_until_end(streams);
     }
 }
 

@@ -46,6 +46,7 @@ async fn exchange(core: &Arc<Core>) -> Result<Control, SessionError> {
             "the control stream does not begin with SETUP",
         )),
         Err(End::Fault(fault)) => Err(fault),
+        Err(End::Closed) if core.closer.is_closing().await => return Err(core.closed().await),
         Err(End::Closed) => Err(CLOSED),
         Err(End::Lost) => return Err(core.closed().await),
     };

@@ -111,11 +111,13 @@ impl Connection {
         Ok(match &self.kind {
             Kind::Quic(quic) => SendStream::quic(QuicSend::raw(quic.open_uni().await?)),
             Kind::WebTransport(carrier) => {
-                let stream = carrier.quic().open_uni().await?;
+                let opened = carrier.quic().open_uni().await;
+                let stream = opened.map_err(|error| carrier.lost(error))?;
                 SendStream::quic(QuicSend::web_transport(stream, header::UNI))
             }
             Kind::Qmux(carrier) => {
-                let stream = carrier.session().open_uni().await?;
+                let opened = carrier.session().open_uni().await;
+                let stream = opened.map_err(|error| carrier.lost(error))?;
                 SendStream::qmux(QmuxSend::new(stream))
             }
         })
@@ -126,13 +128,17 @@ impl Connection {
         Ok(match &self.kind {
             Kind::Quic(quic) => raw_pair(quic.open_bi().await?),
             Kind::WebTransport(carrier) => {
-                let (send, recv) = carrier.quic().open_bi().await?;
+                let opened = carrier.quic().open_bi().await;
+                let (send, recv) = opened.map_err(|error| carrier.lost(error))?;
                 (
                     SendStream::quic(QuicSend::web_transport(send, header::BIDI)),
                     RecvStream::quic(QuicRecv::web_transport(recv, None)),
                 )
             }
-            Kind::Qmux(carrier) => qmux_pair(carrier.session().open_bi().await?),
+            Kind::Qmux(carrier) => {
+                let opened = carrier.session().open_bi().await;
+                qmux_pair(opened.map_err(|error| carrier.lost(error))?)
+            }
         })
     }
 
@@ -141,11 +147,13 @@ impl Connection {
         Ok(match &self.kind {
             Kind::Quic(quic) => RecvStream::quic(QuicRecv::raw(quic.accept_uni().await?)),
             Kind::WebTransport(carrier) => {
-                let stream = carrier.quic().accept_uni().await?;
+                let accepted = carrier.quic().accept_uni().await;
+                let stream = accepted.map_err(|error| carrier.lost(error))?;
                 RecvStream::quic(QuicRecv::web_transport(stream, Some(HeadReader::uni())))
             }
             Kind::Qmux(carrier) => {
-                let stream = carrier.session().accept_uni().await?;
+                let accepted = carrier.session().accept_uni().await;
+                let stream = accepted.map_err(|error| carrier.lost(error))?;
                 RecvStream::qmux(QmuxRecv::new(stream))
             }
         })
@@ -156,13 +164,17 @@ impl Connection {
         Ok(match &self.kind {
             Kind::Quic(quic) => raw_pair(quic.accept_bi().await?),
             Kind::WebTransport(carrier) => {
-                let (send, recv) = carrier.quic().accept_bi().await?;
+                let accepted = carrier.quic().accept_bi().await;
+                let (send, recv) = accepted.map_err(|error| carrier.lost(error))?;
                 (
                     SendStream::quic(QuicSend::web_transport(send, &[])),
                     RecvStream::quic(QuicRecv::web_transport(recv, Some(HeadReader::bidi()))),
                 )
             }
-            Kind::Qmux(carrier) => qmux_pair(carrier.session().accept_bi().await?),
+            Kind::Qmux(carrier) => {
+                let accepted = carrier.session().accept_bi().await;
+                qmux_pair(accepted.map_err(|error| carrier.lost(error))?)
+            }
         })
     }
 
@@ -180,7 +192,10 @@ impl Connection {
         match &self.kind {
             Kind::Quic(quic) => Ok(quic.read_datagram().await?),
             Kind::WebTransport(carrier) => carrier.read_datagram().await,
-            Kind::Qmux(carrier) => Ok(carrier.session().recv_datagram().await?),
+            Kind::Qmux(carrier) => {
+                let datagram = carrier.session().recv_datagram().await;
+                datagram.map_err(|error| carrier.lost(error))
+            }
         }
     }
 
@@ -199,7 +214,7 @@ impl Connection {
         match &self.kind {
             Kind::Quic(quic) => quic.close(to_quic(code.0, false), reason.as_bytes()),
             Kind::WebTransport(carrier) => carrier.close(short, reason),
-            Kind::Qmux(carrier) => carrier.session().close(short, reason),
+            Kind::Qmux(carrier) => carrier.close(short, reason),
         }
     }
 
@@ -208,7 +223,31 @@ impl Connection {
         match &self.kind {
             Kind::Quic(quic) => quic.closed().await.into(),
             Kind::WebTransport(carrier) => carrier.closed().await,
-            Kind::Qmux(carrier) => carrier.session().closed().await.into(),
+            Kind::Qmux(carrier) => carrier.closed().await,
+        }
+    }
+
+    /// Why it has ended, if it has.
+    pub fn end(&self) -> Option<ConnectionLost> {
+        match &self.kind {
+            Kind::Quic(quic) => quic.close_reason().map(ConnectionLost::from),
+            Kind::WebTransport(carrier) => carrier.end(),
+            Kind::Qmux(carrier) => carrier.end(),
+        }
+    }
+
+    /// Keeps `what` until the connection has ended: a close takes a moment over WebTransport, and streams that broke off
+    /// before it would look like a mistake to the peer.
+    pub(crate) fn keep_until_end(&self, what: impl Send + 'static) {
+        if self.end().is_some() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let connection = self.clone();
+            runtime.spawn(async move {
+                connection.closed().await;
+                drop(what);
+            });
         }
     }
 

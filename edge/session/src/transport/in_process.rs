@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::error::ConnectionLost;
+use super::last_words::Goodbye;
 use super::web_socket::established;
 use bytes::Bytes;
 use meridian_wire::Draft;
@@ -51,7 +52,12 @@ impl InProcess {
             true => qmux::Session::accept(Records(self.records), config).await?,
             false => qmux::Session::connect(Records(self.records), config).await?,
         };
-        Ok(established(session, String::new(), None, Draft::D22))
+        Ok(established(
+            session,
+            Goodbye::default(),
+            (String::new(), None),
+            Draft::D22,
+        ))
     }
 }
 

@@ -5,8 +5,10 @@
 mod connection;
 mod error;
 mod header;
+mod http3;
 mod in_process;
 mod incoming;
+mod last_words;
 mod qmux;
 mod quic;
 mod stats;

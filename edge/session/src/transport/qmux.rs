@@ -335,7 +335,6 @@ impl From<qmux::Error> for ConnectionLost {
             return ConnectionLost::ClosedByPeer { code, reason };
         }
         match error {
-            qmux::Error::Closed => ConnectionLost::ClosedLocally,
             qmux::Error::IdleTimeout => ConnectionLost::TimedOut,
             other => ConnectionLost::Transport(other.to_string()),
         }

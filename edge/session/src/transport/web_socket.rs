@@ -2,9 +2,11 @@
 
 use super::connection::{Connection, Kind};
 use super::error::{ConnectionLost, DatagramError};
+use super::last_words::{Goodbye, LastWords, Lingering};
 use super::web_transport::UpgradeError;
 use bytes::Bytes;
-use meridian_wire::Draft;
+use futures_util::FutureExt;
+use meridian_wire::{Draft, TerminationCode};
 use qmux::ws::tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use qmux::ws::tokio_tungstenite::tungstenite::handshake::server;
 use qmux::ws::tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
-use web_transport_quinn::generic::Session as _;
+use web_transport_quinn::generic::{Error as _, Session as _};
 
 /// Framings offered and taken, the newest first. Older ones know no records and thus no datagrams.
 const FRAMINGS: [&str; 2] = ["qmux-02.", "qmux-01."];
@@ -79,6 +81,7 @@ pub(super) struct WebSocket {
     path_and_query: String,
     /// Nowhere, if the peer is another thread.
     remote: Option<SocketAddr>,
+    goodbye: Goodbye,
 }
 
 impl WebSocket {
@@ -104,8 +107,40 @@ impl WebSocket {
             .map_err(|error| match error {
                 qmux::Error::DatagramsUnsupported => DatagramError::Unsupported,
                 qmux::Error::FrameTooLarge => DatagramError::TooLarge,
-                error => DatagramError::Lost(ConnectionLost::from(error)),
+                error => DatagramError::Lost(self.lost(error)),
             })
+    }
+
+    pub(super) fn close(&self, code: u32, reason: &str) {
+        if self.end().is_none() {
+            // Fails if another close was here at the same moment.
+            let _ = self.goodbye.set((code, reason.to_owned()));
+            self.session.close(code, reason);
+        }
+    }
+
+    /// Why the session is over, if it is.
+    pub(super) fn end(&self) -> Option<ConnectionLost> {
+        let error = self.session.closed().now_or_never()?;
+        Some(match error.session_error() {
+            // The library tells both ends' closes alike.
+            Some(said) if self.goodbye.get() == Some(&said) => ConnectionLost::ClosedLocally,
+            Some((code, reason)) => ConnectionLost::ClosedByPeer {
+                code: TerminationCode(u64::from(code)),
+                reason,
+            },
+            None => error.into(),
+        })
+    }
+
+    /// Why an operation failed: what it says itself only if the session's end says nothing.
+    pub(super) fn lost(&self, error: qmux::Error) -> ConnectionLost {
+        self.end().unwrap_or_else(|| error.into())
+    }
+
+    pub(super) async fn closed(&self) -> ConnectionLost {
+        let error = self.session.closed().await;
+        self.lost(error)
     }
 }
 
@@ -145,15 +180,22 @@ where
         seen = Some((subprotocol, draft, request.uri().to_string()));
         Ok(response)
     };
+    let stream = Lingering::new(stream);
     let socket = accept_hdr_async_with_config(stream, answer, Some(frame_limits()));
     let socket = socket.await.map_err(failed)?;
     let (subprotocol, draft, path_and_query) = seen.ok_or(UpgradeError::NoDraft)?;
-    let session = Upgraded::new(socket)
+    let goodbye = Goodbye::default();
+    let session = Upgraded::new(LastWords::new(socket, goodbye.clone()))
         .with_alpn(&subprotocol)
         .with_keep_alive(settings.keep_alive())
         .with_session_config(settings.qmux())
         .accept();
-    Ok(established(session, path_and_query, Some(remote), draft))
+    Ok(established(
+        session,
+        goodbye,
+        (path_and_query, Some(remote)),
+        draft,
+    ))
 }
 
 /// Upgrades `stream` (TLS already done) at `url`, offering `drafts`. Put a timeout around it.
@@ -172,6 +214,7 @@ where
     request
         .headers_mut()
         .insert(http::header::SEC_WEBSOCKET_PROTOCOL, value);
+    let stream = Lingering::new(stream);
     let upgraded = client_async_with_config(request, stream, Some(frame_limits()));
     let (socket, response) = upgraded.await.map_err(failed)?;
     let chosen = response.headers().get(http::header::SEC_WEBSOCKET_PROTOCOL);
@@ -180,25 +223,27 @@ where
         .unwrap_or_default();
     let draft = parse(subprotocol).filter(|draft| drafts.contains(draft));
     let draft = draft.ok_or(UpgradeError::NoDraft)?;
-    let session = Upgraded::new(socket)
+    let goodbye = Goodbye::default();
+    let session = Upgraded::new(LastWords::new(socket, goodbye.clone()))
         .with_alpn(subprotocol)
         .with_keep_alive(settings.keep_alive())
         .with_session_config(settings.qmux())
         .connect();
     let path = url.path().to_owned();
-    Ok(established(session, path, Some(remote), draft))
+    Ok(established(session, goodbye, (path, Some(remote)), draft))
 }
 
 pub(super) fn established(
     session: qmux::Session,
-    path_and_query: String,
-    remote: Option<SocketAddr>,
+    goodbye: Goodbye,
+    (path_and_query, remote): (String, Option<SocketAddr>),
     draft: Draft,
 ) -> Connection {
     let carrier = WebSocket {
         session,
         path_and_query,
         remote,
+        goodbye,
     };
     Connection {
         kind: Kind::Qmux(Arc::new(carrier)),
