@@ -1,5 +1,6 @@
 //! Which error ends the program with which exit code.
 
+use crate::link::is_over;
 use crate::media::MediaError;
 pub use meridian_process::exit::{ExitCode, Failure};
 use meridian_session::client::DialError;
@@ -18,8 +19,9 @@ Exit codes:
 
 /// What an edge that cannot be reached means for the program.
 pub fn of(error: DialError) -> Failure {
-    let code = match error {
+    let code = match &error {
         DialError::Refused(_) => ExitCode::Denied,
+        _ if is_over(&error) => ExitCode::Denied,
         DialError::Session(SessionError::Closed { .. }) => ExitCode::Protocol,
         _ => ExitCode::Unavailable,
     };

@@ -1,6 +1,9 @@
-//! Keeps trying to reach an edge, with jittered pauses, and keeps count of the times without one.
+//! Keeps trying to reach an edge, with jittered pauses, as long as that can help, and keeps count of the times without one.
 
 use meridian_session::client::{DialError, Dialed, Dialer};
+use meridian_session::session::SessionError;
+use meridian_session::transport::ConnectionLost;
+use meridian_wire::TerminationCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,6 +31,39 @@ impl Backoff {
 /// A dead edge is usually replaced within a second: the first tries come fast.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// Pauses before a session is looked for anew: growing ones while sessions end at once, none after one that lived.
+#[derive(Clone, Debug, Default)]
+pub struct Redials {
+    up_since: Option<Instant>,
+    /// From the second session in a row on that has ended at once.
+    backoff: Option<Backoff>,
+}
+
+impl Redials {
+    /// A session is there.
+    pub fn up(&mut self, now: Instant) {
+        self.up_since = Some(now);
+    }
+
+    /// Another session is wanted: how long to wait before. `dice` is in 0..1.
+    pub fn pause(&mut self, now: Instant, dice: f64) -> Duration {
+        let since = self.up_since.take();
+        if since.is_some_and(|since| now.saturating_duration_since(since) >= LIVED) {
+            self.backoff = None;
+        }
+        match &mut self.backoff {
+            Some(backoff) => backoff.pause(dice),
+            first => {
+                *first = Some(Backoff::default());
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+/// A session that was there this long did not end at once.
+const LIVED: Duration = Duration::from_secs(5);
 
 /// How often and how long there was no session.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +108,8 @@ pub async fn dial_until(
             Err(error) => error,
         };
         let pause = backoff.pause(rand::random());
-        if error.is_lasting() || Instant::now() + pause >= deadline {
+        let is_final = error.is_lasting() || is_over(&error);
+        if is_final || Instant::now() + pause >= deadline {
             return Err(error);
         }
         let words = error.to_string();
@@ -102,6 +139,29 @@ pub async fn dial_from(
     }
     dial_until(dialer, deadline, say).await
 }
+
+/// Whether there was a session, and the edge has ended it for good.
+pub fn is_over(error: &DialError) -> bool {
+    matches!(error, DialError::Session(error) if final_words(error).is_some())
+}
+
+/// What an edge says that has ended a session for good: coming back would only throw somebody else out, or be refused.
+/// `None`: it may be looked for again.
+pub fn final_words(error: &SessionError) -> Option<String> {
+    let SessionError::Lost(ConnectionLost::ClosedByPeer { code, reason }) = error else {
+        return None;
+    };
+    // MoQT has no code for what is not to be opened again without being an error (draft-22 §6.7): the edge's words say it.
+    let is_final = *code == TerminationCode::NO_ERROR && FINAL.contains(&reason.as_str());
+    (is_final || error.is_refusal()).then(|| reason.clone())
+}
+
+/// What edges say to a session that its holder has opened at another place, or that is over.
+const FINAL: [&str; 3] = [
+    "opened elsewhere",
+    "the meeting is over",
+    "ended by the network's operators",
+];
 
 /// Ends when the user, or whoever started the program, asks it to stop: SIGINT or SIGTERM.
 pub async fn stopped() {
@@ -133,6 +193,19 @@ mod tests {
             (outages.reconnects, outages.longest),
             (3, Duration::from_secs(7))
         );
+    }
+
+    #[test]
+    fn sessions_that_end_at_once_are_sought_anew_with_growing_pauses_until_one_lives() {
+        let mut now = Instant::now();
+        let mut redials = Redials::default();
+        let mut ends_after = |seconds: u64| {
+            redials.up(now);
+            now += Duration::from_secs(seconds);
+            redials.pause(now, 1.0).as_millis()
+        };
+        assert_eq!([0; 5].map(&mut ends_after), [0, 100, 200, 400, 800]);
+        assert_eq!([60, 0, 0].map(&mut ends_after), [0, 100, 200]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::exit::{ExitCode, Failure};
 use crate::group_clock::{CaptureClock, GroupClock};
 use crate::join::{Cause, Told};
-use crate::link::{Outages, stopped};
+use crate::link::{Outages, Redials, stopped};
 use crate::loc::{self, Packager, priority};
 use crate::media::{Kind, MediaError, Program, Scheduled, Selection};
 use crate::meter::Meter;
@@ -19,7 +19,7 @@ use meridian_wire::Namespace;
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 /// Publishes until the file, the time or the user ends it.
 ///
@@ -60,6 +60,7 @@ struct Broadcast {
     reporter: Reporter,
     began: Instant,
     outages: Outages,
+    redials: Redials,
     report: Report,
 }
 
@@ -120,6 +121,7 @@ impl Broadcast {
             reporter: Reporter::new(args.run.json, now),
             began: now,
             outages: Outages::default(),
+            redials: Redials::default(),
             report: Report {
                 role: "publish",
                 ..Report::default()
@@ -138,16 +140,29 @@ impl Broadcast {
 
     /// The first session: the file starts when it is there.
     async fn connect(&mut self) -> Result<(), Failure> {
-        let reached = self.reach(Cause::First).await?;
+        let deadline = Instant::now() + self.wait;
+        let reaching = reach(
+            self.way.clone(),
+            Cause::First,
+            self.namespace.clone(),
+            deadline,
+        );
+        let reached = reaching.await?;
         self.report.connect_ms = milliseconds(reached.took);
         self.reached(reached);
         Ok(())
     }
 
-    fn reach(&self, cause: Cause) -> Reaching {
+    /// Looks for another session, at once unless those before have ended at once.
+    fn reach(&mut self, cause: Cause) -> Reaching {
+        let now = Instant::now();
+        let pause = self.redials.pause(now, rand::random());
         let (way, namespace) = (self.way.clone(), self.namespace.clone());
-        let deadline = Instant::now() + self.wait;
-        Box::pin(reach(way, cause, namespace, deadline))
+        let reaching = reach(way, cause, namespace, now + self.wait);
+        Box::pin(async move {
+            sleep(pause).await;
+            reaching.await
+        })
     }
 
     fn reached(&mut self, reached: Reached) {
@@ -157,13 +172,15 @@ impl Broadcast {
         let connection = reached.line.session.connection();
         self.report.draft = connection.draft().protocol();
         self.report.transport = connection.transport().name();
-        self.outages.up(Instant::now());
+        let now = Instant::now();
+        self.outages.up(now);
+        self.redials.up(now);
         self.leave_former();
         let mut outlet = self.outlet.twin();
         outlet.attach(reached.announced);
         let before = std::mem::replace(&mut self.outlet, outlet);
         let line = self.line.replace(reached.line);
-        let until = Instant::now() + BOTH_FOR;
+        let until = now + BOTH_FOR;
         self.former = line.map(|line| (before, line, until));
     }
 
@@ -423,16 +440,19 @@ async fn reach(
                 say(&format!("{error}; going back"));
                 cause = Cause::Lost;
             }
-            Err(error) if error.is_refusal() => {
-                return Err(Failure::new(ExitCode::Denied, error));
-            }
-            Err(error) if Instant::now() + RETRY >= deadline => {
-                return Err(Failure::new(ExitCode::Unavailable, error));
-            }
             Err(error) => {
+                cause = match error.session() {
+                    Some(ended) => way.after(ended)?,
+                    None if error.is_refusal() => {
+                        return Err(Failure::new(ExitCode::Denied, error));
+                    }
+                    None => Cause::Lost,
+                };
+                if Instant::now() + RETRY >= deadline {
+                    return Err(Failure::new(ExitCode::Unavailable, error));
+                }
                 say(&format!("{error}; trying again"));
-                cause = Cause::Lost;
-                tokio::time::sleep(RETRY).await;
+                sleep(RETRY).await;
             }
         }
     }

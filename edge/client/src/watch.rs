@@ -6,14 +6,14 @@ mod viewing;
 use crate::cli::WatchArgs;
 use crate::exit::{ExitCode, Failure};
 use crate::join::Cause;
-use crate::link::{Outages, stopped};
+use crate::link::{Outages, Redials, stopped};
 use crate::report::{Report, Reporter, milliseconds, say};
 use crate::way::{Finding, Found, Way};
 use anyhow::anyhow;
 use meridian_session::client::{Event, Inlet, Line};
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 use viewing::{Out, Viewing};
 
 /// Watches until the broadcast, the time or the user ends it.
@@ -46,6 +46,7 @@ struct Watch {
     reporter: Reporter,
     began: Instant,
     outages: Outages,
+    redials: Redials,
     report: Report,
 }
 
@@ -66,6 +67,7 @@ impl Watch {
             reporter: Reporter::new(args.run.json, now),
             began: now,
             outages: Outages::default(),
+            redials: Redials::default(),
             report: Report {
                 role: "watch",
                 ..Report::default()
@@ -74,7 +76,8 @@ impl Watch {
     }
 
     async fn run(&mut self, length: Option<Duration>) -> Result<(), Failure> {
-        let mut dialing: Option<Finding> = Some(self.find(Cause::First));
+        let mut dialing: Option<Finding> =
+            Some(self.way.find(Cause::First, self.began + self.wait));
         let mut listening: Option<Listening> = None;
         let mut end = length.map(|length| self.began + length);
         let mut stopping = pin!(stopped());
@@ -142,8 +145,15 @@ impl Watch {
         }
     }
 
-    fn find(&self, cause: Cause) -> Finding {
-        self.way.find(cause, Instant::now() + self.wait)
+    /// Looks for another session, at once unless those before have ended at once.
+    fn find(&mut self, cause: Cause) -> Finding {
+        let now = Instant::now();
+        let pause = self.redials.pause(now, rand::random());
+        let finding = self.way.find(cause, now + self.wait);
+        Box::pin(async move {
+            sleep(pause).await;
+            finding.await
+        })
     }
 
     fn connected(&mut self, Found { dialed, told }: Found) {
@@ -158,6 +168,7 @@ impl Watch {
         self.report.draft = connection.draft().protocol();
         self.report.transport = connection.transport().name();
         self.outages.up(now);
+        self.redials.up(now);
         self.viewing.connected(connection.draft(), now);
         self.leave_former();
         let inlet = self.inlet.replace(Inlet::new(dialed.line.session.clone()));

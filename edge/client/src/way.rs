@@ -4,14 +4,13 @@ use crate::cli::{JoinArgs, TargetArgs};
 use crate::dial::{self, PATIENCE, dialer, system_bundle, trust};
 use crate::exit::{self, ExitCode, Failure};
 use crate::join::{self, AtTheDoor, Cause, Guest, Invited, Manner, Replicas, Told};
-use crate::link::dial_from;
+use crate::link::{dial_from, final_words};
 use crate::report::say;
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use meridian_session::client::{DialError, Dialed, Dialer};
 use meridian_session::session::SessionError;
 use meridian_session::tls::Trust;
-use meridian_session::transport::ConnectionLost;
 use meridian_wire::{Namespace, TerminationCode};
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -180,28 +179,6 @@ fn namespace(fields: Vec<String>) -> Namespace {
     Namespace(fields.into_iter().map(Into::into).collect())
 }
 
-/// What an edge says that has ended a session for good: coming back would only throw somebody else out, or be refused.
-/// `None`: it may be looked for again.
-pub fn final_words(error: &SessionError) -> Option<String> {
-    match error.code() {
-        Some(TerminationCode::UNAUTHORIZED) => {}
-        Some(TerminationCode::NO_ERROR) if is_final(error) => {}
-        _ => return None,
-    }
-    Some(match error {
-        SessionError::Lost(ConnectionLost::ClosedByPeer { reason, .. }) => reason.clone(),
-        error => error.to_string(),
-    })
-}
-
-/// Closed without an error, but not to be opened again. MoQT has no code for it (draft-22 §6.7): the edge's words say it.
-fn is_final(error: &SessionError) -> bool {
-    let SessionError::Lost(ConnectionLost::ClosedByPeer { reason, .. }) = error else {
-        return false;
-    };
-    FINAL.contains(&reason.as_str())
-}
-
 fn say_words(told: AtTheDoor<'_>) {
     if let AtTheDoor::Words(words) = told {
         say(words);
@@ -220,16 +197,11 @@ fn words(told: &Told) -> String {
 
 /// The first field of every namespace.
 const ROOT: &str = "meridian";
-/// What edges say to a session that its holder has opened at another place, or that is over.
-const FINAL: [&str; 3] = [
-    "opened elsewhere",
-    "the meeting is over",
-    "ended by the network's operators",
-];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use meridian_session::transport::ConnectionLost;
 
     fn fields(names: &[&str]) -> Namespace {
         namespace(names.iter().map(|name| (*name).to_owned()).collect())
@@ -267,6 +239,8 @@ mod tests {
                 TerminationCode::UNAUTHORIZED,
                 "the token has been withdrawn",
             ),
+            (TerminationCode::EXPIRED_AUTH_TOKEN, "the token is over"),
+            (TerminationCode::MALFORMED_AUTH_TOKEN, "no token"),
         ] {
             let failure = way().after(&closed(code, reason)).expect_err("it is final");
             assert_eq!(failure.code, ExitCode::Denied);

@@ -9,6 +9,7 @@ mod plane;
 
 use common::running::{Running, objects};
 use common::{scratch, talk};
+use meridian_proto::v1::RevokeDelegateRequest;
 use offices::Office;
 use plane::Plane;
 use serde_json::Value;
@@ -119,4 +120,57 @@ fn a_recording_that_cannot_be_written_is_told_at_once_and_one_that_is_there_is_k
     assert_eq!(watch(&before).0, Some(69));
     let kept = fs::read_to_string(&before).expect("it is there");
     assert_eq!(kept, "an earlier one");
+}
+
+const TRANSPORTS: [&str; 3] = ["quic", "webtransport", "websocket"];
+
+/// Somebody who watches, over a transport of their own, until told why not.
+fn guest(plane: &Plane, invitation: &str, transport: &str) -> Running {
+    let mut watch = meridian(plane, "watch", invitation);
+    watch
+        .args(["--transport", transport, "--wait", "60s"])
+        .args(["--namespace", "p/p-9", "--out", "/dev/null"])
+        .stderr(Stdio::piped());
+    let mut watch = Running::start(watch);
+    watch.reads_until(|line| line["kind"] == "joined");
+    watch
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_revoked_is_told_so_and_ends_with_77_whatever_the_transport() {
+    let plane = Plane::start().await;
+    let _geneva = Office::start(&plane, "geneva");
+    plane.has_open(1).await;
+    let invited = plane.meeting("council", &["CH"; 3]).await;
+    let mut meetings = plane.meetings().await;
+    for (invited, transport) in invited.iter().zip(TRANSPORTS) {
+        let watch = guest(&plane, &invited.invitation, transport);
+        let delegate = invited.delegate.clone().expect("it is somebody's").id;
+        let meeting = "council".into();
+        let revoke = plane.by_operator(RevokeDelegateRequest { meeting, delegate });
+        let revoked = meetings.revoke_delegate(revoke).await;
+        revoked.expect("an operator may");
+        let (code, said) = watch.ends();
+        assert_eq!(code, Some(77), "{transport}: {said}");
+        assert!(said.contains("withdrawn"), "{transport}: {said}");
+        assert!(!said.contains("again"), "{transport}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_device_with_a_link_for_one_ends_the_first_for_good_whatever_the_transport() {
+    let plane = Plane::start().await;
+    let _geneva = Office::start(&plane, "geneva");
+    plane.has_open(1).await;
+    let invited = plane.meeting_with("council", &["CH"; 3], 1).await;
+    for (invited, transport) in invited.iter().zip(TRANSPORTS) {
+        let first = guest(&plane, &invited.invitation, transport);
+        let second = guest(&plane, &invited.invitation, transport);
+        let (code, said) = first.ends();
+        assert_eq!(code, Some(77), "{transport}: {said}");
+        assert!(said.contains("opened elsewhere"), "{transport}: {said}");
+        assert!(!said.contains("again"), "{transport}: {said}");
+        let summary = second.stop();
+        assert_eq!(summary["reconnects"], 0, "{transport}: {summary}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::race::Race;
 use super::route::Place;
+use crate::link::final_words;
 use meridian_session::client::{DialError, Dialed, Dialer};
 use meridian_session::endpoint::Harbour;
 use meridian_session::tls::{Fingerprint, Trust};
@@ -65,6 +66,8 @@ impl Manner {
 pub(super) struct Lost {
     /// What the last one said that refused the token.
     pub(super) refused: Option<String>,
+    /// What the one said that has ended the session for good.
+    pub(super) over: Option<String>,
 }
 
 /// Runs a race to its end. `more` is asked for further places whenever `fresh` changes. Dropped, it lets go of all.
@@ -105,8 +108,13 @@ pub(super) async fn run(
                         return Ok((place, dialed));
                     }
                     Err(error) => {
-                        if let DialError::Refused(text) = &error {
-                            lost.refused = Some(text.clone());
+                        match &error {
+                            DialError::Refused(text) => lost.refused = Some(text.clone()),
+                            DialError::Session(ended) => lost.over = final_words(ended),
+                            _ => {}
+                        }
+                        if lost.over.is_some() {
+                            return Err(lost);
                         }
                         race.handle_failed(&place.office, error.to_string(), Instant::now());
                     }

@@ -196,6 +196,9 @@ impl Guest {
                 }
                 Err(lost) => lost,
             };
+            if let Some(words) = lost.over {
+                return Err(JoinError::Refused(words));
+            }
             shared.all_failed(&race.outcomes());
             refusals.note(lost.refused, &token, shared.state().refusal.as_deref())?;
             let pause = backoff.pause(rand::random());

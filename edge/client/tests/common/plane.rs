@@ -80,12 +80,22 @@ impl Plane {
 
     /// A meeting of Geneva's with one delegate from each of these countries, named `p-1` and so on.
     pub(crate) async fn meeting(&self, id: &str, countries: &[&str]) -> Vec<Invitation> {
+        self.meeting_with(id, countries, 16).await
+    }
+
+    /// The same, where each may be in with so many devices at once.
+    pub(crate) async fn meeting_with(
+        &self,
+        id: &str,
+        countries: &[&str],
+        sessions_per_participant: u32,
+    ) -> Vec<Invitation> {
         let mut meetings = self.meetings().await;
         let meeting = Some(Meeting {
             id: id.into(),
             title: "A meeting".into(),
             office: "geneva".into(),
-            sessions_per_participant: 16,
+            sessions_per_participant,
             ..Meeting::default()
         });
         let create = self.by_operator(CreateMeetingRequest { meeting });

@@ -1,7 +1,7 @@
 //! `meridian` run as people run it.
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command};
 
 /// Audio objects so far, as a report tells.
@@ -34,6 +34,15 @@ impl Running {
                 return report;
             }
         }
+    }
+
+    /// Waits until it ends by itself: its exit code, and what it said to people if that was piped.
+    pub(crate) fn ends(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        if let Some(mut people) = self.process.stderr.take() {
+            people.read_to_string(&mut said).expect("UTF-8");
+        }
+        (self.process.wait().expect("ends").code(), said)
     }
 
     /// Asks it to end; what it says in the end.

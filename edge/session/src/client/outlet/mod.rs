@@ -95,6 +95,16 @@ pub enum AnnounceError {
 }
 
 impl AnnounceError {
+    /// The session's end, if it is over.
+    pub fn session(&self) -> Option<&SessionError> {
+        match self {
+            AnnounceError::Send(SendError::Session(error)) | AnnounceError::Session(error) => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the edge refuses the token, or wants one: trying again does not help.
     pub fn is_refusal(&self) -> bool {
         match self {
