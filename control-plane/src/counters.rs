@@ -72,8 +72,10 @@ counters! {
     sign_ins_refused,
     /// Sign-ins that failed, as the identity provider was away or too many came at a time.
     sign_ins_failed,
-    /// Edges without the right certificate.
+    /// Edges without the right certificate, at their calls or already at TLS.
     edges_refused,
+    /// Connections whose TLS failed otherwise.
+    connections_failed,
     /// Sessions ended as their participant had opened too many.
     sessions_displaced,
     /// Snapshots that edges refused.

@@ -1,7 +1,9 @@
 //! The port: TLS with an optional client certificate, then HTTP/1.1 or HTTP/2, whatever the other side chooses.
 //!
-//! Edges show certificates, people do not: who must is judged by each service (`caller.rs`).
+//! Edges show certificates, people do not: who must is judged by each service (`caller.rs`). A certificate of another
+//! authority does not come that far: its connection is refused here, counted and told of.
 
+use crate::counters::Counters;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -10,14 +12,17 @@ use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{CertificateError, RootCertStore, ServerConfig};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Who is at the other end of a connection: an extension of each request.
 #[derive(Clone, Debug)]
@@ -51,6 +56,11 @@ pub enum TlsError {
 const MAX_CONNECTIONS: usize = 16_384;
 /// How long TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the other side may take to read why TLS failed, and how much of what it has sent by then is passed over.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 << 10;
+/// Between two lines of the log about refused certificates.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 /// How long calls in progress may take to end when the replica does.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -95,8 +105,15 @@ pub async fn serve(
     listener: TcpListener,
     tls: TlsAcceptor,
     app: Router,
+    counters: Arc<Counters>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let door = Arc::new(Door {
+        tls,
+        counters,
+        told: Mutex::new(None),
+        untold: AtomicU64::new(0),
+    });
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = Arc::new(GracefulShutdown::new());
     loop {
@@ -117,10 +134,16 @@ pub async fn serve(
             tracing::warn!("a connection more than {MAX_CONNECTIONS} was turned away");
             continue;
         };
-        let (tls, app, watcher) = (tls.clone(), app.clone(), graceful.watcher());
+        let (door, app, watcher) = (door.clone(), app.clone(), graceful.watcher());
+        let mut stop = stop.clone();
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = connection(stream, address, tls, app, watcher).await {
+            let opened = tokio::select! {
+                opened = door.open(stream, address) => opened,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let Some(stream) = opened else { return };
+            if let Err(error) = connection(stream, address, app, watcher).await {
                 tracing::debug!(%error, "a connection ended");
             }
         });
@@ -132,16 +155,74 @@ pub async fn serve(
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    address: SocketAddr,
+/// Where TLS begins, and what is told of it when it fails.
+struct Door {
     tls: TlsAcceptor,
+    counters: Arc<Counters>,
+    /// When the log was told last of a certificate that was refused.
+    told: Mutex<Option<Instant>>,
+    /// Those since.
+    untold: AtomicU64,
+}
+
+impl Door {
+    /// TLS over a connection, if it comes about.
+    async fn open(&self, stream: TcpStream, address: SocketAddr) -> Option<TlsStream<TcpStream>> {
+        // Answers are small and waited for. A connection that is gone already fails below.
+        let _ = stream.set_nodelay(true);
+        let accepted = tokio::time::timeout(HANDSHAKE, self.tls.accept(stream).into_fallible());
+        let (error, stream) = match accepted.await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(failed)) => failed,
+            Err(_) => {
+                self.counters.connections_failed.add();
+                return None;
+            }
+        };
+        let reason = error.get_ref().and_then(|error| error.downcast_ref());
+        match reason {
+            // Only edges show certificates.
+            Some(rustls::Error::InvalidCertificate(why)) => self.refuse(address, why),
+            _ => {
+                self.counters.connections_failed.add();
+                tracing::debug!(%error, "TLS failed");
+            }
+        }
+        linger(stream).await;
+        None
+    }
+
+    fn refuse(&self, address: SocketAddr, why: &CertificateError) {
+        self.counters.edges_refused.add();
+        let mut told = self.told.lock().expect("nothing panics while holding it");
+        if told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        *told = Some(Instant::now());
+        let before = self.untold.swap(0, Ordering::Relaxed);
+        // Who shows a certificate is meant to be an edge, and is found by its address alone.
+        tracing::warn!(%address, %why, before, "an edge was refused: its certificate is not signed by [edges] ca, or is out of its time");
+    }
+}
+
+/// Lets the other side read the alert that says what is wrong. Closed with something unread, the connection would be reset,
+/// and the alert lost.
+async fn linger(mut stream: TcpStream) {
+    let passed_over = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whatever comes of it, the connection is over.
+    let _ = tokio::time::timeout(LINGER, passed_over).await;
+}
+
+async fn connection(
+    stream: TlsStream<TcpStream>,
+    address: SocketAddr,
     app: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Answers are small and waited for.
-    stream.set_nodelay(true)?;
-    let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(|chain| chain.first());
     let remote = Remote {

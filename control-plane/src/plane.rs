@@ -28,11 +28,13 @@ pub struct Plane {
     /// The state, in memory.
     pub mirror: Mirror,
     /// What it has counted.
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
     /// What every edge is told. Empty, and without a version, until the store was read.
     pub snapshot: watch::Sender<Arc<Snapshot>>,
     /// Rises once a second, for who watches what changes all the time.
     pub beat: watch::Sender<u64>,
+    /// Whether it is to stop: calls that would last end then.
+    pub stopping: watch::Sender<bool>,
     /// Where addresses are.
     pub geography: Geography,
     desk: Mutex<Desk>,
@@ -90,9 +92,10 @@ impl Plane {
             config,
             store,
             mirror,
-            counters: Counters::default(),
+            counters: Arc::default(),
             snapshot: watch::Sender::new(Arc::default()),
             beat: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
             geography,
             desk: Mutex::new(desk),
             rings: RwLock::new(rings),

@@ -131,7 +131,6 @@ async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 pub struct Replica {
     plane: Arc<Plane>,
     address: SocketAddr,
-    stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
@@ -152,10 +151,16 @@ impl Replica {
             )
         })?;
         let address = bound.local_addr()?;
-        let (stop, stopped) = watch::channel(false);
+        let stopped = plane.stopping.subscribe();
         let mut tasks = JoinSet::new();
         let app = services::routes(plane.clone(), oidc, stopped.clone()).await;
-        tasks.spawn(listener::serve(bound, tls, app, stopped.clone()));
+        tasks.spawn(listener::serve(
+            bound,
+            tls,
+            app,
+            plane.counters.clone(),
+            stopped.clone(),
+        ));
         tasks.spawn(until(stopped.clone(), snapshot::keep(plane.clone())));
         tasks.spawn(until(
             stopped.clone(),
@@ -166,7 +171,6 @@ impl Replica {
         Ok(Replica {
             plane,
             address,
-            stop,
             tasks,
         })
     }
@@ -181,9 +185,10 @@ impl Replica {
         &self.plane
     }
 
-    /// Lets calls in progress end, hands leadership over, and waits until all is done.
+    /// Takes no connections any more, ends streams, lets other calls in progress end, hands leadership over, and waits until
+    /// all is done.
     pub async fn stop(mut self) {
-        self.stop.send_replace(true);
+        self.plane.stopping.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
         membership::leave(&self.plane).await;
     }

@@ -379,17 +379,83 @@ async fn an_edge_without_its_own_certificate_is_refused() {
         "{why}"
     );
     assert!(dakar.register(register("dakar")).await.is_ok());
-    // Another authority's certificate does not even get through TLS: the first call on it fails.
-    let foreign = Authority::new().identity("cairo");
-    let refused = match stage.try_channel(Some(foreign)).await {
-        Err(_) => true,
-        Ok(channel) => EdgeServiceClient::new(channel)
-            .register(register("cairo"))
-            .await
-            .is_err(),
-    };
-    assert!(refused);
     assert_eq!(stage.replica.plane().counters.edges_refused.count(), 3);
+}
+
+#[tokio::test]
+async fn an_edge_with_a_certificate_of_another_authority_is_told_so_by_tls_and_counted() {
+    let stage = Stage::set().await;
+    for round in 1..=20 {
+        let foreign = Authority::new().identity("cairo");
+        let error: Box<dyn std::error::Error> = match stage.try_channel(Some(foreign)).await {
+            Err(error) => error.into(),
+            // TLS 1.3 clients are done before the server has looked at their certificates.
+            Ok(channel) => {
+                let mut client = EdgeServiceClient::new(channel);
+                let snapshot = client.get_snapshot(GetSnapshotRequest {}).await;
+                snapshot.expect_err("it is refused").into()
+            }
+        };
+        let causes = std::iter::successors(Some(error.as_ref()), |error| error.source());
+        let said: Vec<String> = causes.map(ToString::to_string).collect();
+        assert!(
+            said.iter().any(|text| text.contains("fatal alert")),
+            "in round {round}: {said:?}"
+        );
+        let counters = &stage.replica.plane().counters;
+        common::stage::until("it is counted", || counters.edges_refused.count() == round).await;
+    }
+    assert_eq!(stage.replica.plane().counters.connections_failed.count(), 0);
+}
+
+#[tokio::test]
+async fn a_replica_that_stops_ends_streams_at_once_so_that_edges_and_people_ask_another() {
+    let stage = Stage::set().await;
+    let mut geneva = stage.open_edge("geneva", 10).await;
+    let mut meetings = stage.ops().await;
+    let watch = stage.by_operator(WatchEdgesRequest {});
+    let mut watched = meetings.watch_edges(watch).await.unwrap().into_inner();
+    watched.message().await.unwrap().expect("they are told");
+    let mut snapshots = geneva
+        .client
+        .watch_snapshot(WatchSnapshotRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    snapshots.message().await.unwrap().expect("there is one");
+    let Stage {
+        replica, folder, ..
+    } = stage;
+    let begun = std::time::Instant::now();
+    let stopping = tokio::spawn(replica.stop());
+    let ended = geneva.order().await.expect_err("it stops");
+    let unwatched = async {
+        loop {
+            match watched.message().await {
+                Ok(Some(_)) => {}
+                other => break other.expect_err("it stops"),
+            }
+        }
+    };
+    let unfollowed = async {
+        loop {
+            match snapshots.message().await {
+                Ok(Some(_)) => {}
+                other => break other.expect_err("it stops"),
+            }
+        }
+    };
+    for status in [ended, unwatched.await, unfollowed.await] {
+        assert_eq!(status.code(), Code::Unavailable, "{status}");
+        assert!(status.message().contains("another"), "{status}");
+    }
+    stopping.await.unwrap();
+    let took = begun.elapsed();
+    assert!(
+        took < std::time::Duration::from_secs(3),
+        "nothing had to be cut off, but it took {took:?}"
+    );
+    drop(folder);
 }
 
 #[tokio::test]

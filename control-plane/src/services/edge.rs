@@ -147,6 +147,7 @@ impl Stream {
         reports: &mut Streaming<ReportRequest>,
         instance: &Instance,
     ) -> Result<(), Status> {
+        let mut stop = self.plane.stopping.subscribe();
         let mut next = Some(first);
         while let Some(report) = next {
             if report.office != self.office.as_str() || report.instance != instance.name {
@@ -160,7 +161,10 @@ impl Stream {
             }
             let ends = self.plane.desk().report(report, instance, Instant::now())?;
             self.plane.send_ends(ends);
-            next = reports.message().await?;
+            next = tokio::select! {
+                next = reports.message() => next?,
+                _ = stop.wait_for(|stop| *stop) => return Err(super::ending::stopping()),
+            };
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The gRPC services, one file each, and the port's routes.
 
 pub mod edge;
+mod ending;
 pub(crate) mod invitation;
 pub mod join;
 pub mod meeting;
@@ -10,6 +11,7 @@ use crate::oidc::Oidc;
 use crate::plane::Plane;
 use crate::web;
 use axum::Router;
+use axum::middleware::map_response;
 use meridian_proto::DESCRIPTORS;
 use meridian_proto::v1::edge_service_server::EdgeServiceServer;
 use meridian_proto::v1::join_service_server::JoinServiceServer;
@@ -40,6 +42,7 @@ const HEALTH_EVERY: Duration = Duration::from_millis(500);
 /// Everything the port answers.
 pub async fn routes(plane: Arc<Plane>, oidc: Option<Oidc>, stop: watch::Receiver<bool>) -> Router {
     let (reporter, health) = tonic_health::server::health_reporter();
+    let stopped = stop.clone();
     tokio::spawn(tell_health(plane.clone(), reporter, stop));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -56,7 +59,9 @@ pub async fn routes(plane: Arc<Plane>, oidc: Option<Oidc>, stop: watch::Receiver
         .add_service(join.max_decoding_message_size(MAX_SMALL_MESSAGE))
         .add_service(meeting.max_decoding_message_size(MAX_MESSAGE))
         .add_service(ops.max_decoding_message_size(MAX_MESSAGE));
-    let grpc = grpc.into_axum_router().layer(GrpcWebLayer::new());
+    let grpc = grpc.into_axum_router();
+    let grpc = grpc.layer(map_response(ending::ends_with(stopped)));
+    let grpc = grpc.layer(GrpcWebLayer::new());
     // What is no call is a page, so the gRPC router must not answer for it.
     web::routes(plane, oidc).merge(grpc.reset_fallback())
 }

@@ -141,7 +141,13 @@ impl Provider {
             .with_state(script.clone());
         let tls = listener::tls(&identity, &ca).unwrap();
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(listener::serve(bound, tls, app, stopped));
+        let serving = tokio::spawn(listener::serve(
+            bound,
+            tls,
+            app,
+            Default::default(),
+            stopped,
+        ));
         Provider {
             issuer,
             address,

@@ -56,9 +56,7 @@ impl From<Status> for Lost {
                 | Code::Unimplemented
         );
         match alert(&status) {
-            Some(alert) => Lost::Refused(format!(
-                "its TLS says {alert} to the certificate in [neighbour_tls]"
-            )),
+            Some(alert) => Lost::Refused(not_accepted(&alert)),
             None if is_final => Lost::Refused(status.message().to_owned()),
             None if status.code() == Code::FailedPrecondition => Lost::Forgotten(status),
             None => Lost::Failed(status),
@@ -94,7 +92,12 @@ pub(super) async fn keep(shared: Rc<Shared>, replica: Replica) {
 async fn serve(shared: &Rc<Shared>, replica: &Replica, backoff: &mut Backoff) -> Lost {
     let mut client = match shared.dialler.dial(replica).await {
         Ok(client) => client,
-        Err(error) => return Lost::Unreachable(error),
+        Err(error) => {
+            return match alert(error.as_ref()) {
+                Some(alert) => Lost::Refused(not_accepted(&alert)),
+                None => Lost::Unreachable(error),
+            };
+        }
     };
     loop {
         let lost = match register(shared, &mut client).await {
@@ -167,9 +170,15 @@ async fn report(
     }
 }
 
+fn not_accepted(alert: &str) -> String {
+    format!(
+        "the control plane does not accept the certificate in [neighbour_tls] (TLS alert {alert}); it has to be signed by the authority in its [edges] ca"
+    )
+}
+
 /// What the other end's TLS says against this one, if that is why a call failed. HTTP/2 has made a text of it by then.
-fn alert(status: &Status) -> Option<String> {
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(status);
+fn alert(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
     while let Some(error) = cause {
         let text = error.to_string();
         if let Some((_, alert)) = text.split_once(ALERT) {
