@@ -421,6 +421,11 @@ impl Desk {
             State::Gone => (v1::EdgeState::Gone, None),
             State::Draining { until } => (v1::EdgeState::Draining, Some(until)),
         };
+        // What it said before it was gone is not so any more.
+        let load = match state {
+            v1::EdgeState::Gone => v1::Load::default(),
+            _ => told.load,
+        };
         let first = |addresses: &[String]| addresses.first().cloned().unwrap_or_default();
         let silent = told.at.unwrap_or(self.started);
         let ahead = |until: Instant| until.saturating_duration_since(now).as_millis() as u64;
@@ -434,7 +439,7 @@ impl Desk {
             }),
             state: state.into(),
             capacity: Some(told.capacity),
-            load: Some(told.load),
+            load: Some(load),
             reserved: self.placer.ledger().reserved(&registration.office),
             neighbours: told.neighbours,
             applied: told.applied,

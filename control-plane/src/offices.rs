@@ -81,6 +81,11 @@ impl Offices {
         Ok(Offices(offices))
     }
 
+    /// Their ids, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &Id> {
+        self.0.keys()
+    }
+
     /// One of them.
     pub fn of(&self, id: &Id) -> Option<&Office> {
         self.0.get(id)

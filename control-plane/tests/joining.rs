@@ -75,6 +75,42 @@ async fn a_delegate_is_sent_to_the_nearest_edge_and_told_another_and_why() {
 }
 
 #[tokio::test]
+async fn whose_client_has_measured_another_edge_to_be_near_is_sent_there_whatever_the_country() {
+    let stage = Stage::set().await;
+    let _edges = [
+        stage.open_edge("geneva", 100).await.beating(),
+        stage.open_edge("bangkok", 100).await.beating(),
+    ];
+    let invited = stage.meeting("council", &["CH"]).await;
+    let mut join = stage.join().await;
+    let nearest = |candidates: &[Candidate]| candidates[0].office.clone();
+    let first = join.join(by(&invited[0].invitation)).await;
+    let first = admitted(first.expect("it is good").into_inner());
+    assert_eq!(nearest(&first.candidates), "geneva");
+    let rtt = |office: &str, rtt_us| Rtt {
+        office: office.into(),
+        rtt_us,
+    };
+    let measured = vec![rtt("geneva", 300_000), rtt("bangkok", 12_000)];
+    let renew = RenewRequest {
+        token: first.token,
+        measured: measured.clone(),
+        previous_office: "geneva".into(),
+        ..RenewRequest::default()
+    };
+    let renewed = join.renew(renew).await.expect("it is good").into_inner();
+    let renewed = renewed.admitted.expect("it is renewed");
+    assert_eq!(nearest(&renewed.candidates), "bangkok");
+    // Far from the one that was measured is told too, though nothing was measured of the other.
+    let again = JoinRequest {
+        measured: measured[..1].to_vec(),
+        ..by(&invited[0].invitation)
+    };
+    let again = join.join(again).await.expect("it is good").into_inner();
+    assert_eq!(nearest(&admitted(again).candidates), "bangkok");
+}
+
+#[tokio::test]
 async fn a_withdrawn_a_forged_and_a_renewed_invitation_are_refused_and_counted() {
     let stage = Stage::set().await;
     stage.edge("geneva", 100).await;

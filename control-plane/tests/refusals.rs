@@ -115,6 +115,31 @@ async fn an_organiser_runs_the_meetings_of_the_own_office_without_anybody_elsewh
 }
 
 #[tokio::test]
+async fn a_meeting_of_an_office_that_nobody_knows_is_refused_with_those_there_are() {
+    let stage = Stage::set().await;
+    let mut meetings = stage.meetings().await;
+    let create = stage.by_operator(meeting_of("atlantis", "lost"));
+    let (code, why) = refused(meetings.create_meeting(create).await);
+    assert_eq!(code, Code::InvalidArgument, "{why}");
+    assert!(
+        why.contains("no office `atlantis`") && why.contains("bangkok, "),
+        "{why}"
+    );
+    stage.meeting("council", &["CH"]).await;
+    let mut ops = stage.ops().await;
+    let why = WhyRequest {
+        meeting: "council".into(),
+        delegate: "nobody".into(),
+        ..WhyRequest::default()
+    };
+    let (code, why) = refused(ops.why(stage.by_operator(why)).await);
+    assert_eq!(
+        (code, why.as_str()),
+        (Code::NotFound, "`nobody` is no delegate of council")
+    );
+}
+
+#[tokio::test]
 async fn an_access_token_that_is_missing_forged_expired_revoked_or_of_another_kind_is_refused() {
     let stage = Stage::set().await;
     let mut ops = stage.ops().await;

@@ -395,7 +395,9 @@ pub(crate) fn why(
 ) -> Result<WhyResponse, Status> {
     super::meeting::own_meeting(plane, caller, &request.meeting)?;
     let known = plane.known(&request.meeting, &request.delegate);
-    let known = known.map_err(|status| Status::not_found(status.message()))?;
+    // The meeting is there.
+    let known =
+        known.map_err(|_| super::meeting::no_delegate(&request.delegate, &request.meeting))?;
     let said = Said {
         country: request.country.clone(),
         ..Said::default()

@@ -1,6 +1,7 @@
 //! MeetingService: organisers make meetings and say who is in them, without anybody elsewhere.
 
 mod delegates;
+mod office;
 mod roster;
 
 use super::{Answers, follow, invitation};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
-pub(crate) use delegates::role_out;
+pub(crate) use delegates::{no_delegate, role_out};
 
 /// The service.
 pub struct Service(pub Arc<Plane>);
@@ -49,6 +50,7 @@ impl MeetingService for Service {
         }
         let allowed = meeting.check_create(&caller.to_core(), self.0.now_s());
         self.allow(allowed)?;
+        office::is_known(&self.0, &meeting.office)?;
         let record = MeetingRecord::from_core(&meeting);
         let change = self.0.change(|decision| {
             let key = key::meeting(meeting.id.as_str());
@@ -329,7 +331,7 @@ impl Service {
     ) -> Result<people::Delegate, Status> {
         let record: Option<DelegateRecord> = decision.read(&key::delegate(meeting, id));
         let delegate = record.and_then(|record| record.to_core(id));
-        delegate.ok_or_else(|| Status::not_found(format!("`{id}` is no delegate of {meeting}")))
+        delegate.ok_or_else(|| delegates::no_delegate(id, meeting))
     }
 
     /// Writes a delegate down; tokens of generations below `below` become void.

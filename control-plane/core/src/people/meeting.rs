@@ -1,5 +1,6 @@
 //! Meetings, and who may make, change and close them.
 
+use super::moment::rfc3339;
 use super::role::language;
 use crate::ids::{Meeting, Office};
 use crate::places::{Countries, CountryCode};
@@ -59,7 +60,9 @@ pub enum MeetingError {
     Title,
     /// Closes before it opens.
     #[error(
-        "the meeting closes at {closes_at_s} (Unix time), before it opens at {opens_at_s}: swap them"
+        "the meeting closes at {}, before it opens at {}: swap them",
+        rfc3339(.closes_at_s),
+        rfc3339(.opens_at_s)
     )]
     Schedule {
         /// When it would open.
@@ -68,7 +71,7 @@ pub enum MeetingError {
         closes_at_s: u64,
     },
     /// Closes in the past.
-    #[error("the meeting would have closed at {0} (Unix time) already: choose a later time")]
+    #[error("the meeting would have closed at {} already: choose a later time", rfc3339(.0))]
     Past(u64),
     /// Not a language.
     #[error(
@@ -85,7 +88,7 @@ pub enum MeetingError {
     #[error("a meeting stays with its office, {0}: make a new one instead")]
     Moved(Office),
     /// Not open yet.
-    #[error("the meeting opens at {opens_at_s} (Unix time): come back then")]
+    #[error("the meeting opens at {}: come back then", rfc3339(.opens_at_s))]
     NotOpen {
         /// When it opens.
         opens_at_s: u64,
@@ -285,7 +288,10 @@ mod tests {
                 |m: &mut MeetingRecord| m.title = "a\nb".into(),
                 "write a title",
             ),
-            (|m| m.closes_at_s = NOW + 5, "swap them"),
+            (
+                |m| m.closes_at_s = NOW + 5,
+                "closes at 2027-01-15T08:00:05Z, before it opens at 2027-01-15T08:00:10Z: swap them",
+            ),
             (
                 |m: &mut MeetingRecord| (m.opens_at_s, m.closes_at_s) = (0, NOW),
                 "later time",

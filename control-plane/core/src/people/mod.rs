@@ -5,6 +5,7 @@ mod delegate;
 mod import;
 mod import_error;
 mod meeting;
+mod moment;
 mod name;
 mod role;
 

@@ -27,6 +27,11 @@ pub(super) fn all(plane: &Plane, meeting: &str) -> Known {
         .collect()
 }
 
+/// NOT_FOUND for a delegate nobody has imported.
+pub(crate) fn no_delegate(id: &str, meeting: &str) -> Status {
+    Status::not_found(format!("`{id}` is no delegate of {meeting}"))
+}
+
 /// Those with these ids.
 pub(super) fn named(
     all: &Known,
@@ -35,7 +40,7 @@ pub(super) fn named(
 ) -> Result<Vec<people::Delegate>, Status> {
     let of = |id: &String| {
         let delegate = all.get(id.as_str()).cloned();
-        delegate.ok_or_else(|| Status::not_found(format!("`{id}` is no delegate of {meeting}")))
+        delegate.ok_or_else(|| no_delegate(id, meeting))
     };
     ids.iter().map(of).collect()
 }
