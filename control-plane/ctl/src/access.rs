@@ -70,6 +70,10 @@ async fn issue(link: &Link, args: IssueArgs, output: &Output) -> Result<(), Fail
         valid_s: args.valid.as_secs(),
     };
     let answer = link.ask(link.ops().issue_access(request)).await?;
+    let now_s = moment::now_ms() / 1_000;
+    if let Some(cut) = moment::cut_short(args.valid, answer.expires_at_s, now_s) {
+        note(&cut);
+    }
     let until = moment::minutes(answer.expires_at_s);
     note(&format!("a token for {}, until {until} UTC", args.subject));
     output.answer(|| format!("{}\n", answer.token), || json::of(&answer))

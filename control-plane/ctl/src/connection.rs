@@ -84,7 +84,15 @@ impl Caller {
     pub async fn connect(&self, server: &str) -> Result<Channel, Failure> {
         let endpoint = self.endpoint(server);
         let endpoint = endpoint.map_err(|error| Failure::new(ExitCode::Usage, error))?;
-        endpoint.connect().await.map_err(|error| {
+        // All of it: a server that is frozen still takes connections, and then says nothing.
+        let timeout = self.settings.timeout;
+        let connected = tokio::time::timeout(timeout, endpoint.connect()).await;
+        let connected = connected.map_err(|_| {
+            let s = timeout.as_secs_f64();
+            let what = format!("{server}: no answer within {s} s");
+            Failure::said(ExitCode::Unavailable, what)
+        })?;
+        connected.map_err(|error| {
             let why = chain(&error);
             let advice = match () {
                 () if why.contains("UnknownIssuer") || why.contains("BadSignature") => {

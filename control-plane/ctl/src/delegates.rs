@@ -144,6 +144,11 @@ async fn invite(link: &Link, args: InviteArgs, output: &Output) -> Result<(), Fa
     };
     let answer = link.ask(link.meetings().invite_delegates(request)).await?;
     let made = count(answer.invitations.len(), "link", "links");
+    if let (Some(valid), Some(first)) = (args.valid, answer.invitations.first())
+        && let Some(cut) = moment::cut_short(valid, first.expires_at_s, moment::now_ms() / 1_000)
+    {
+        note(&cut);
+    }
     match args.csv {
         Some(path) if path == Path::new("-") => output.raw(&mail_merge(&answer.invitations)?),
         Some(path) => {

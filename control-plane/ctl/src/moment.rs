@@ -82,6 +82,20 @@ pub fn span(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// What to say if something is good for clearly less than was asked for; times as seconds since the Unix epoch.
+pub fn cut_short(asked: Duration, expires_at_s: u64, now_s: u64) -> Option<String> {
+    let asked_at_s = now_s.saturating_add(asked.as_secs());
+    // The clocks of the two sides may differ a little.
+    (expires_at_s.saturating_add(SLACK_S) < asked_at_s).then(|| {
+        let left = expires_at_s.saturating_sub(now_s);
+        let days = (left as f64 / 86_400.0).round();
+        format!("--valid is cut: the server gives {days} days at most")
+    })
+}
+
+/// Clocks of people's machines are that good.
+const SLACK_S: u64 = 3_600;
+
 /// RFC 3339, from nanoseconds since the Unix epoch; nothing beyond the year 9999.
 pub fn rfc3339(unix_ns: i128) -> Option<String> {
     let at = OffsetDateTime::from_unix_timestamp_nanos(unix_ns).ok()?;
@@ -224,5 +238,17 @@ mod tests {
         assert_eq!(length(61_000), "61 s");
         assert_eq!(length(3_600_000), "60 min");
         assert_eq!(length(90_000_000), "25 h");
+    }
+
+    #[test]
+    fn what_is_cut_short_is_said() {
+        let day = 86_400;
+        let asked = Duration::from_secs(9_000 * day);
+        let said = cut_short(asked, 1_000 + 30 * day, 1_000).expect("it is less");
+        assert!(said.contains("30 days"), "{said}");
+        assert_eq!(
+            cut_short(Duration::from_secs(7 * day), 7 * day + 998, 1_000),
+            None
+        );
     }
 }

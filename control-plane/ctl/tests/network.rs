@@ -39,6 +39,22 @@ async fn meeting(stage: &Stage) {
 }
 
 #[tokio::test]
+async fn a_frozen_server_is_left_for_the_next_one_within_the_time_given() {
+    let stage = Stage::set().await;
+    // The kernel takes its connections; nobody ever answers on them.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let frozen = format!("https://{}", listener.local_addr().expect("it is bound"));
+    let both = format!("{frozen},{}", stage.url());
+    let one = ["edges", "list", "--timeout", "1s", "--server", &frozen];
+    let alone = stage.run(&one).await;
+    assert_eq!(alone.code, Some(69), "{alone:?}");
+    assert!(alone.err.contains("no answer within 1 s"), "{alone:?}");
+    let two = ["edges", "list", "--timeout", "5s", "--server", &both];
+    let next = stage.ok(&two).await;
+    assert!(next.err.contains(&frozen), "{next:?}");
+}
+
+#[tokio::test]
 async fn the_tree_is_drawn_from_what_edges_report() {
     let stage = Stage::set().await;
     let edges = network(&stage).await;
