@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: the relay against its budgets, the bare fan-out that is the yardstick, and a
-//! peer. First the core's fan-out alone, then whole processes; `meridian-bench` does the latter.
+//! `cargo xtask bench`: the relay against its budgets, the bare fan-out that is the yardstick, and
+//! peers. First the core's fan-out alone, then whole processes; `meridian-bench` does the latter.
 
 mod peer;
 
@@ -15,9 +15,18 @@ use crate::{
 /// What to measure.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Install another relay and measure it in the same run.
+    /// Install another relay and measure it in the same run; may be repeated.
     #[arg(long, value_enum)]
-    peer: Option<peer::Peer>,
+    peer: Vec<peer::Peer>,
+    /// Measure the edge with so many workers too, all on one core; may be repeated.
+    #[arg(long)]
+    workers: Vec<usize>,
+    /// Rounds of each scenario; the medians count.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Seconds to measure in each run.
+    #[arg(long)]
+    seconds: Option<u64>,
     /// One short round of the audience of 200.
     #[arg(long)]
     quick: bool,
@@ -27,6 +36,9 @@ pub struct Args {
     /// Write all figures to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write the figures between the marks in this file, such as `docs/performance.md`.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
 }
 
 /// Builds, measures and prints.
@@ -35,7 +47,8 @@ pub struct Args {
 /// If something does not build, cannot be installed, or cannot be measured.
 pub fn run(args: &Args) -> Result<()> {
     setup::ensure(&[Need::Build])?;
-    let peer = args.peer.map(peer::install).transpose()?;
+    let installed = args.peer.iter().map(|peer| peer::install(*peer));
+    let peers = installed.collect::<Result<Vec<_>>>()?;
     shell::run(&mut shell::command(
         "cargo",
         [
@@ -50,7 +63,7 @@ pub fn run(args: &Args) -> Result<()> {
     if args.only.is_empty() {
         bench_core()?;
     }
-    shell::run(&mut processes(args, peer))
+    shell::run(&mut processes(args, &peers))
 }
 
 fn bench_core() -> Result<()> {
@@ -58,13 +71,22 @@ fn bench_core() -> Result<()> {
     shell::run(&mut shell::command("cargo", bench))
 }
 
-fn processes(args: &Args, peer: Option<PathBuf>) -> Command {
+fn processes(args: &Args, peers: &[String]) -> Command {
     let built = workspace::target().join("dist");
     let mut command = undisturbed(built.join("meridian-bench"));
     command.arg("run");
     command.arg("--edge").arg(built.join("meridian-edge"));
-    if let Some(program) = peer {
-        command.arg("--moq-relay").arg(program);
+    for peer in peers {
+        command.args(["--peer", peer]);
+    }
+    for workers in &args.workers {
+        command.arg(format!("--workers={workers}"));
+    }
+    if let Some(rounds) = args.rounds {
+        command.arg(format!("--rounds={rounds}"));
+    }
+    if let Some(seconds) = args.seconds {
+        command.arg(format!("--seconds={seconds}"));
     }
     if args.quick {
         command.arg("--quick");
@@ -74,6 +96,9 @@ fn processes(args: &Args, peer: Option<PathBuf>) -> Command {
     }
     if let Some(file) = &args.json {
         command.arg("--json").arg(file);
+    }
+    if let Some(file) = &args.markdown {
+        command.arg("--markdown").arg(file);
     }
     command
 }

@@ -1,7 +1,8 @@
 //! The subscribers: each joins, and listens until the process ends.
 
-use super::dial::{Dialer, Purpose, attentive};
+use super::dial::{Dialect, Dialer, Purpose, attentive};
 use super::ear::{Ear, Meter, Objects};
+use super::lite;
 use super::publisher::{Programme, track_name};
 use super::witness::Witness;
 use anyhow::{Context, Result, bail};
@@ -118,10 +119,15 @@ impl Audience {
     async fn try_to_take_part(&self) -> Result<()> {
         let ear = Rc::new(Ear::new(self.meter.clone(), self.witness.clone()));
         let (connection, session) = self.dialer.connect(self.target).await?;
-        let mut requests = Vec::new();
-        if let Some(session) = &session {
-            for track in 0..self.programme.shapes.len() {
-                requests.push(subscribe(session, track as u8, self.patience).await?);
+        // Dropped, they would be cancelled.
+        let (mut requests, mut lite_requests) = (Vec::new(), Vec::new());
+        for track in 0..self.programme.shapes.len() as u8 {
+            match &session {
+                Some(session) => requests.push(subscribe(session, track, self.patience).await?),
+                None if self.programme.dialect == Dialect::MoqLite => {
+                    lite_requests.push(lite::subscribe(&connection, track).await?);
+                }
+                None => {}
             }
         }
         let lost = match self.manner {
@@ -132,7 +138,7 @@ impl Audience {
                     Err(lost) => break lost,
                 }
             },
-            _ => listen(&connection, &ear).await?,
+            _ => listen(&connection, self.programme.dialect, &ear).await?,
         };
         Err(lost.into())
     }
@@ -160,6 +166,7 @@ async fn subscribe(session: &Session, track: u8, patience: Option<u64>) -> Resul
 
 async fn listen(
     connection: &Connection,
+    dialect: Dialect,
     ear: &Rc<Ear>,
 ) -> Result<meridian_session::transport::ConnectionLost> {
     loop {
@@ -167,7 +174,7 @@ async fn listen(
             Ok(stream) => stream,
             Err(lost) => return Ok(lost),
         };
-        let mut objects = Objects::default();
+        let mut objects = Objects::said_in(dialect);
         if !take_what_is_there(&mut stream, &mut objects, ear)? {
             tokio::task::spawn_local(listen_on(stream, objects, ear.clone()));
         }

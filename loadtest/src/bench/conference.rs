@@ -62,7 +62,7 @@ async fn hold(args: &Args) -> Result<Outcome> {
     let audio = std::iter::repeat_n(Shape::AudioStreams, usize::from(args.audio));
     let video = std::iter::repeat_n(Shape::Video, usize::from(args.video));
     let programme = Programme {
-        dialect: Dialect::Moqt,
+        dialect: Dialect::Moqt22,
         shapes: audio.chain(video).collect(),
     };
     let publisher = Publisher::start(&programme, args.speak)?;

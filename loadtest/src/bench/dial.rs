@@ -1,5 +1,6 @@
 //! Connections to what is measured.
 
+use super::lite;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use meridian_session::endpoint::QuicSettings;
@@ -14,9 +15,32 @@ use std::net::{Ipv4Addr, SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Dialect {
     /// MoQT draft 22 on raw QUIC.
-    Moqt,
+    Moqt22,
+    /// MoQT draft 18 on raw QUIC.
+    Moqt18,
+    /// moq-lite, version 03, on raw QUIC.
+    MoqLite,
     /// The yardstick's: who publishes and who subscribes is said by ALPN, and nothing else is said.
     Bare,
+}
+
+impl Dialect {
+    /// The draft of MoQT it is, if it is one. What streams and datagrams look like is the same in all of them.
+    fn draft(self) -> Option<Draft> {
+        match self {
+            Dialect::Moqt22 => Some(Draft::D22),
+            Dialect::Moqt18 => Some(Draft::D18),
+            Dialect::MoqLite | Dialect::Bare => None,
+        }
+    }
+
+    fn protocols(self, purpose: Purpose) -> Vec<Vec<u8>> {
+        match (self, self.draft()) {
+            (_, Some(draft)) => tls::moqt_protocols(&[draft]),
+            (Dialect::MoqLite, None) => vec![lite::ALPN.to_vec()],
+            (_, None) => vec![purpose.alpn()],
+        }
+    }
 }
 
 /// What a connection is for.
@@ -52,11 +76,7 @@ impl Dialer {
         settings: &QuicSettings,
         sockets: usize,
     ) -> Result<Dialer> {
-        let protocols = match dialect {
-            Dialect::Moqt => tls::moqt_protocols(&[Draft::D22]),
-            Dialect::Bare => vec![purpose.alpn()],
-        };
-        let tls = tls::client(&Trust::Anyone, None, protocols)?;
+        let tls = tls::client(&Trust::Anyone, None, dialect.protocols(purpose))?;
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let endpoints = (0..sockets).map(|_| settings.endpoint(local, None));
         Ok(Dialer {
@@ -73,10 +93,10 @@ impl Dialer {
         self.next.set((turn + 1) % self.endpoints.len());
         let connecting = self.endpoints[turn].connect_with(self.config.clone(), to, "localhost")?;
         let connection = connecting.await.context("connecting")?;
-        let connection = Connection::from_quic(connection, Draft::D22);
-        if self.dialect == Dialect::Bare {
-            return Ok((connection, None));
-        }
+        let Some(draft) = self.dialect.draft() else {
+            return Ok((Connection::from_quic(connection, Draft::D22), None));
+        };
+        let connection = Connection::from_quic(connection, draft);
         let mut options = Options::default();
         options.setup.path = Some("/".into());
         options.setup.authority = Some(to.to_string().into());

@@ -1,5 +1,7 @@
 //! What a subscriber hears: objects found in streams and datagrams, counted and timed.
 
+use super::dial::Dialect;
+use super::lite::GroupDecoder;
 use super::shape::{FILLER, Stamp, now};
 use super::witness::Witness;
 use anyhow::Result;
@@ -152,7 +154,7 @@ impl Ear {
 /// The objects of one stream.
 #[derive(Default)]
 pub(super) struct Objects {
-    decoder: SubgroupDecoder,
+    framing: Framing,
     head: Head,
     len: u64,
     location: (u64, u64),
@@ -160,10 +162,50 @@ pub(super) struct Objects {
     is_altered: bool,
 }
 
+/// How objects are told apart on a stream.
+enum Framing {
+    Moqt(SubgroupDecoder),
+    Lite(GroupDecoder),
+}
+
+impl Default for Framing {
+    fn default() -> Framing {
+        Framing::Moqt(SubgroupDecoder::default())
+    }
+}
+
+impl Framing {
+    fn push(&mut self, chunk: Bytes) {
+        match self {
+            Framing::Moqt(decoder) => decoder.push(chunk),
+            Framing::Lite(decoder) => decoder.push(chunk),
+        }
+    }
+
+    fn poll(&mut self) -> Result<Option<SubgroupEvent>> {
+        match self {
+            Framing::Moqt(decoder) => Ok(decoder.poll()?),
+            Framing::Lite(decoder) => decoder.poll(),
+        }
+    }
+}
+
 impl Objects {
+    /// Those of a stream in this dialect.
+    pub(super) fn said_in(dialect: Dialect) -> Objects {
+        let framing = match dialect {
+            Dialect::MoqLite => Framing::Lite(GroupDecoder::default()),
+            Dialect::Moqt22 | Dialect::Moqt18 | Dialect::Bare => Framing::default(),
+        };
+        Objects {
+            framing,
+            ..Objects::default()
+        }
+    }
+
     pub(super) fn take(&mut self, chunk: Bytes, ear: &Ear) -> Result<()> {
-        self.decoder.push(chunk);
-        while let Some(event) = self.decoder.poll()? {
+        self.framing.push(chunk);
+        while let Some(event) = self.framing.poll()? {
             match event {
                 SubgroupEvent::Header(header) => self.location.0 = header.group,
                 SubgroupEvent::Object {

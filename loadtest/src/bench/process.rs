@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// The core of what is measured.
 pub(super) const RELAY_CORE: usize = 0;
@@ -17,6 +18,8 @@ pub(super) const LOAD_CORE: usize = 1;
 pub(super) struct Server {
     child: Child,
     pub(super) address: SocketAddr,
+    /// Files of its own.
+    folder: Option<TempDir>,
 }
 
 impl Server {
@@ -40,7 +43,18 @@ impl Server {
             .spawn();
         stay_on(LOAD_CORE)?;
         let child = child.with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Server { child, address })
+        Ok(Server {
+            child,
+            address,
+            folder: None,
+        })
+    }
+
+    /// Keeps a folder for as long as the server is there.
+    pub(super) fn keeping(self, folder: TempDir) -> Server {
+        let mut server = self;
+        server.folder = Some(folder);
+        server
     }
 
     pub(super) fn pid(&self) -> u32 {

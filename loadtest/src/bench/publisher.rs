@@ -1,6 +1,7 @@
 //! The publisher: a thread of its own, so that its clock does not wait for the subscribers' work.
 
 use super::dial::{Dialect, Dialer, Purpose};
+use super::lite;
 use super::shape::{Shape, alias};
 use anyhow::{Context, Result, bail};
 use meridian_session::endpoint::QuicSettings;
@@ -33,13 +34,21 @@ impl Programme {
     }
 }
 
+/// Where the tracks are.
+pub(super) const NAMESPACE: [&str; 2] = ["bench", "talk"];
+
+/// The last word of a track's name.
+pub(super) fn track_title(track: u8) -> String {
+    char::from(b'a' + track).to_string()
+}
+
 /// The track with this number.
 pub(super) fn track_name(track: u8) -> FullTrackName {
-    FullTrackName::new(namespace(), vec![b'a' + track]).expect("a short name")
+    FullTrackName::new(namespace(), track_title(track)).expect("a short name")
 }
 
 fn namespace() -> Namespace {
-    Namespace::new(["bench".to_owned(), "talk".to_owned()]).expect("a short name")
+    Namespace::new(NAMESPACE.map(str::to_owned)).expect("a short name")
 }
 
 /// A publisher at work. It stops with the process.
@@ -110,15 +119,16 @@ fn run(
             log,
         });
         match session {
+            Some(session) => stage.serve(session, ready).await,
+            None if stage.programme.dialect == Dialect::MoqLite => stage.serve_lite(ready).await,
             None => {
                 // The yardstick takes whatever comes.
                 for track in 0..stage.programme.shapes.len() {
-                    tokio::task::spawn_local(stage.clone().publish(track as u8));
+                    tokio::task::spawn_local(stage.clone().publish(track as u8, None));
                 }
                 let _ = ready.send(Ok(()));
                 bail!("the target left: {}", stage.connection.closed().await)
             }
-            Some(session) => stage.serve(session, ready).await,
         }
     })
 }
@@ -155,9 +165,35 @@ impl Stage {
             if let Some(track) = self.answer(&request)
                 && !std::mem::replace(&mut at_work[usize::from(track)], true)
             {
-                tokio::task::spawn_local(self.clone().publish(track));
+                tokio::task::spawn_local(self.clone().publish(track, None));
             }
             // Dropped, a request would be cancelled.
+            kept.push(request);
+        }
+    }
+
+    async fn serve_lite(self: Rc<Self>, ready: &mpsc::Sender<Result<()>>) -> Result<()> {
+        let mut kept = Vec::new();
+        let mut at_work = vec![false; self.programme.shapes.len()];
+        loop {
+            let (asked, mut request) = lite::asked(&self.connection).await?;
+            match asked {
+                lite::Asked::Announce(prefix) => {
+                    lite::announce(&mut request, &prefix).await?;
+                    let _ = ready.send(Ok(()));
+                }
+                lite::Asked::Subscribe { id, track } => {
+                    let wanted = |n: &usize| track_title(*n as u8) == track;
+                    let Some(n) = (0..at_work.len()).find(wanted) else {
+                        continue;
+                    };
+                    lite::accept(&mut request).await?;
+                    if !std::mem::replace(&mut at_work[n], true) {
+                        tokio::task::spawn_local(self.clone().publish(n as u8, Some(id)));
+                    }
+                }
+                lite::Asked::Other => continue,
+            }
             kept.push(request);
         }
     }
@@ -182,7 +218,8 @@ impl Stage {
         request.stream.send(&ok).is_ok().then_some(track)
     }
 
-    async fn publish(self: Rc<Self>, track: u8) {
+    /// In moq-lite under the number that it was asked for by.
+    async fn publish(self: Rc<Self>, track: u8, lite: Option<u64>) {
         let shape = self.programme.shapes[usize::from(track)];
         // Speakers are not in step with each other.
         let phase = shape.period() * u32::from(track) / self.programme.shapes.len() as u32;
@@ -193,7 +230,10 @@ impl Stage {
             tokio::time::sleep_until(due).await;
             let late = due.elapsed().as_nanos() as u64;
             self.log.latest.fetch_max(late, Ordering::Relaxed);
-            let (stamp, mut bytes) = shape.encode(track, n);
+            let (stamp, mut bytes) = match lite {
+                None => shape.encode(track, n),
+                Some(id) => lite::encode(shape, id, track, n),
+            };
             self.log
                 .sent
                 .lock()

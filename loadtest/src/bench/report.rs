@@ -1,6 +1,7 @@
 //! Figures for people and for machines.
 
 use super::figures::Figures;
+use super::goals::Row;
 use super::suite::Outcome;
 use serde_json::{Value, json};
 
@@ -10,10 +11,10 @@ const LOAD_LIMIT: f64 = 0.9;
 /// A scenario's figures, a column for each target; others as multiples of the edge's reference in brackets.
 pub(super) fn print(outcome: &Outcome) {
     let (reference, first) = match outcome.by_target.first() {
-        Some((name, figures)) => (*name, figures),
+        Some((name, figures)) => (name, figures),
         None => return,
     };
-    println!("\n{}", outcome.scenario);
+    println!("\n{}", outcome.scenario.name);
     print!("  {:<28}", "");
     for (name, _) in &outcome.by_target {
         print!("{name:>18}");
@@ -53,26 +54,17 @@ fn judge_slow(name: &str, figures: &Figures) {
     }
 }
 
-/// The figures with a budget, against the yardstick and the peer, a line for each scenario.
-pub(super) fn print_summary(outcomes: &[Outcome]) {
-    println!("\nthe edge's CPU per object and p99 lag");
-    for outcome in outcomes {
-        let of = |target: &str| {
-            let mut found = outcome.by_target.iter().filter(|(name, _)| *name == target);
-            found.next().map(|(_, figures)| figures)
-        };
-        let Some(edge) = of("edge") else { continue };
-        let (Some(cpu), Some(lag)) = (edge.value("cpu_us_per_object"), edge.value("lag_p99_ms"))
-        else {
-            continue;
-        };
-        print!("  {:<22}{cpu:>7.1} µs{lag:>8.1} ms", outcome.scenario);
-        for name in ["bare quinn", "moq-relay"] {
-            if let Some(other) = of(name)
-                && let Some(theirs) = other.value("cpu_us_per_object")
-            {
-                print!("   {:.2} × {name}", cpu / theirs);
-            }
+/// The goals, a line for each.
+pub(super) fn print_summary(rows: &[Row]) {
+    println!("\nthe edge and its goals");
+    for row in rows {
+        println!("  {}", row.what);
+        print!("    {:<26}{:<38}{}", row.figure, row.goal, row.verdict);
+        if let Some(times) = row.to_bare {
+            print!("   {times:.2} × bare quinn");
+        }
+        if let Some((times, name)) = &row.to_peer {
+            print!("   {times:.2} × {name}");
         }
         println!();
     }
@@ -83,9 +75,9 @@ pub(super) fn json(outcomes: &[Outcome]) -> Value {
     let each = outcomes.iter().map(|outcome| {
         let targets = outcome.by_target.iter();
         let by_target: serde_json::Map<_, _> = targets
-            .map(|(name, figures)| ((*name).to_owned(), json!(figures)))
+            .map(|(name, figures)| (name.clone(), json!(figures)))
             .collect();
-        (outcome.scenario.clone(), Value::Object(by_target))
+        (outcome.scenario.name.clone(), Value::Object(by_target))
     });
     Value::Object(each.collect())
 }

@@ -36,6 +36,11 @@ impl Scenario {
     pub(super) fn suits_bare(&self) -> bool {
         matches!(self.act, Act::Steady | Act::Joins)
     }
+
+    /// Whether it is one to compare an edge of several workers by: what they cost shows best where objects are many.
+    pub(super) fn shows_workers(&self) -> bool {
+        self.act == Act::Steady && self.shapes == [Shape::AudioStreams]
+    }
 }
 
 /// A subscriber alone, for the latency of a hop, and as many as one core is to bear.

@@ -75,9 +75,7 @@ impl Shape {
 
     /// The bytes of the `n`th object of the track with this number: stream header included where a stream begins.
     pub(super) fn encode(self, track: u8, n: u64) -> (Stamp, Bytes) {
-        let stamp = Stamp::now(track);
-        let (group, object) = (1 + n / self.group_len(), n % self.group_len());
-        let payload = self.payload(stamp, object);
+        let (stamp, (group, object), payload) = self.object(track, n);
         let alias = alias(track);
         let mut out = BytesMut::with_capacity(payload.len() + 64);
         if self == Shape::AudioDatagrams {
@@ -115,6 +113,13 @@ impl Shape {
         header.encode(object.checked_sub(1), true, &mut out);
         out.put_slice(&payload);
         (stamp, out.freeze())
+    }
+
+    /// The `n`th object of a track, captured now: its group and number there, and its payload.
+    pub(super) fn object(self, track: u8, n: u64) -> (Stamp, (u64, u64), Bytes) {
+        let stamp = Stamp::now(track);
+        let (group, object) = (1 + n / self.group_len(), n % self.group_len());
+        (stamp, (group, object), self.payload(stamp, object))
     }
 
     fn payload(self, stamp: Stamp, object: u64) -> Bytes {

@@ -1,14 +1,17 @@
 //! A whole run: every scenario against every target, in interleaved rounds.
 
 use super::figures::Figures;
+use super::goals;
 use super::machine;
-use super::process::{self, LOAD_CORE, Server};
+use super::markdown;
+use super::peer::Peer;
+use super::process::{self, LOAD_CORE};
 use super::report;
 use super::scenario::{self, Act, Scenario};
+use super::target::{self, Target};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde_json::json;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -21,9 +24,12 @@ pub(super) struct Args {
     /// A second edge's program, to compare two builds in one run.
     #[arg(long)]
     other_edge: Option<PathBuf>,
-    /// The program of moq-relay, to compare with.
+    /// Another relay to compare with, as KIND@VERSION=PROGRAM; may be repeated.
     #[arg(long)]
-    moq_relay: Option<PathBuf>,
+    peer: Vec<Peer>,
+    /// The edge with so many workers too, all on the same core; may be repeated.
+    #[arg(long)]
+    workers: Vec<usize>,
     /// One short round of the audience of 200.
     #[arg(long)]
     quick: bool,
@@ -39,24 +45,27 @@ pub(super) struct Args {
     /// Write all figures there.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write the figures, and whether the goals are held, between the marks in this Markdown file.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
     /// How the yardstick fans out.
     #[arg(long, default_value = "loop")]
     bare_mode: String,
 }
 
-/// Something that is measured.
-#[derive(Clone, Debug)]
-enum Target {
-    Bare { mode: String },
-    Edge(PathBuf),
-    OtherEdge(PathBuf),
-    MoqRelay(PathBuf),
+/// Figures of one scenario: by target, the medians of its rounds.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) scenario: Scenario,
+    pub(super) by_target: Vec<(String, Figures)>,
 }
 
-/// Figures of one scenario: by target, the medians of its rounds.
-pub(super) struct Outcome {
-    pub(super) scenario: String,
-    pub(super) by_target: Vec<(&'static str, Figures)>,
+impl Outcome {
+    /// A target's figures, if it was measured.
+    pub(super) fn of(&self, target: &str) -> Option<&Figures> {
+        let mut found = self.by_target.iter().filter(|(name, _)| name == target);
+        found.next().map(|(_, figures)| figures)
+    }
 }
 
 /// Measures and prints.
@@ -72,6 +81,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if scenarios.is_empty() {
         bail!("no scenario has such a name");
     }
+    if let Some(path) = &args.markdown {
+        // Before hours of measuring, not after.
+        markdown::check(path)?;
+    }
     let machine = machine::describe();
     println!("{machine}");
     let mut outcomes = Vec::new();
@@ -80,11 +93,17 @@ pub(super) fn run(args: &Args) -> Result<()> {
         report::print(&outcome);
         outcomes.push(outcome);
     }
-    report::print_summary(&outcomes);
+    let rows = goals::judge(&outcomes);
+    report::print_summary(&rows);
     if let Some(path) = &args.json {
         let all = json!({ "machine": machine, "scenarios": report::json(&outcomes) });
         std::fs::write(path, format!("{all:#}\n"))
             .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &args.markdown {
+        let peers: Vec<_> = args.peer.iter().map(Peer::describe).collect();
+        let text = markdown::render(&machine, &peers, &rows, &outcomes);
+        markdown::put(path, &text)?;
     }
     Ok(())
 }
@@ -114,7 +133,7 @@ fn measure(args: &Args, scenario: &Scenario) -> Result<Outcome> {
     }
     let by_target = targets.iter().zip(&runs);
     Ok(Outcome {
-        scenario: scenario.name.clone(),
+        scenario: scenario.clone(),
         by_target: by_target
             .map(|(target, runs)| (target.name(), Figures::medians(runs)))
             .collect(),
@@ -122,67 +141,22 @@ fn measure(args: &Args, scenario: &Scenario) -> Result<Outcome> {
 }
 
 fn targets(args: &Args, scenario: &Scenario) -> Vec<Target> {
-    let mut targets = Vec::new();
-    if scenario.suits_bare() {
-        let mode = args.bare_mode.clone();
-        targets.push(Target::Bare { mode });
-    }
-    targets.push(Target::Edge(args.edge.clone()));
-    targets.extend(args.other_edge.clone().map(Target::OtherEdge));
-    targets.extend(args.moq_relay.clone().map(Target::MoqRelay));
+    let bare = Target::Bare {
+        mode: args.bare_mode.clone(),
+    };
+    let edge = |name: &str, program: &Path, workers| Target::Edge {
+        name: name.to_owned(),
+        program: program.to_owned(),
+        workers,
+    };
+    let mut targets = vec![bare, edge(target::EDGE, &args.edge, None)];
+    let more = |count: &usize| edge(&target::edge_with(*count), &args.edge, Some(*count));
+    targets.extend(args.workers.iter().map(more));
+    let other = args.other_edge.iter();
+    targets.extend(other.map(|program| edge("other edge", program, None)));
+    targets.extend(args.peer.iter().cloned().map(Target::Peer));
+    targets.retain(|target| target.suits(scenario));
     targets
-}
-
-impl Target {
-    fn name(&self) -> &'static str {
-        match self {
-            Target::Bare { .. } => "bare quinn",
-            Target::Edge(_) => "edge",
-            Target::OtherEdge(_) => "other edge",
-            Target::MoqRelay(_) => "moq-relay",
-        }
-    }
-
-    fn dialect(&self) -> &'static str {
-        match self {
-            Target::Bare { .. } => "bare",
-            _ => "moqt",
-        }
-    }
-
-    fn start(&self) -> Result<Server> {
-        let itself = std::env::current_exe()?;
-        match self {
-            Target::Bare { mode } => Server::start(&itself, |address| {
-                words(&["bare", "--mode", mode, "--listen", &address.to_string()])
-            }),
-            Target::Edge(program) | Target::OtherEdge(program) => {
-                Server::start(program, |address| {
-                    words(&["--dev", "--listen", &address.to_string()])
-                })
-            }
-            Target::MoqRelay(program) => Server::start(program, moq_relay),
-        }
-    }
-}
-
-/// Draft 22 on raw QUIC, open to everybody.
-fn moq_relay(address: SocketAddr) -> Vec<String> {
-    let address = address.to_string();
-    words(&[
-        "--listen-version",
-        "moq-transport-22",
-        "--auth-public",
-        "**",
-        "--listen-tls-generate",
-        "localhost",
-        "--listen",
-        &address,
-    ])
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// One run: a fresh target and a fresh load.
@@ -190,7 +164,7 @@ fn load(target: &Target, scenario: &Scenario, seconds: u64) -> Result<Figures> {
     let mut server = target.start()?;
     let itself = std::env::current_exe()?;
     let mut command = Command::new(Path::new(&itself));
-    command.args(["load", "--dialect", target.dialect()]);
+    command.args(["load", "--dialect", &value_name(&target.dialect())]);
     command.args(["--target", &server.address.to_string()]);
     command.args(["--pid", &server.pid().to_string()]);
     command.args(["--subscribers", &scenario.subscribers.to_string()]);

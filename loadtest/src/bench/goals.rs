@@ -1,0 +1,315 @@
+//! The goals, and whether the edge holds them: against numbers, against the yardstick, and against the best peer of the
+//! same run.
+
+use super::scenario::Act;
+use super::shape::Shape;
+use super::suite::Outcome;
+use super::target::{self, BARE, EDGE};
+use std::fmt;
+
+/// A goal and what came of it, ready to be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) what: &'static str,
+    pub(super) goal: String,
+    pub(super) figure: String,
+    pub(super) verdict: Verdict,
+    /// Times the yardstick's.
+    pub(super) to_bare: Option<f64>,
+    /// Times the best peer's, and whose that is.
+    pub(super) to_peer: Option<(f64, String)>,
+}
+
+/// Whether a goal is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Held,
+    Broken,
+    /// Nothing to tell it by; why.
+    Open(&'static str),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Held => f.write_str("held"),
+            Verdict::Broken => f.write_str("BROKEN"),
+            Verdict::Open(why) => f.write_str(why),
+        }
+    }
+}
+
+struct Goal {
+    what: &'static str,
+    figure: Figure,
+    unit: &'static str,
+    bounds: &'static [Bound],
+}
+
+/// Where a figure is found.
+#[derive(Clone, Copy)]
+enum Figure {
+    /// In a scenario, by name.
+    Of(&'static str, &'static str),
+    /// The same as a multiple of the edge's, for an edge of two workers.
+    TwoWorkers(&'static str, &'static str),
+    /// Objects a second of the largest audience that got everything, with its p99 lag below [`SUSTAINED_MS`].
+    Sustained,
+}
+
+#[derive(Clone, Copy)]
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+    TimesBare(f64),
+    /// The best peer's is at least so many times as much.
+    BelowPeers(f64),
+}
+
+/// What was read, and whether everything that belongs to it was delivered.
+#[derive(Clone, Copy)]
+struct Reading {
+    value: f64,
+    is_whole: bool,
+}
+
+const CPU: &str = "cpu_us_per_object";
+const SUSTAINED_MS: f64 = 50.0;
+/// Less than this was not everything. One object in ten thousand may be on its way when the time is up.
+const EVERYTHING: f64 = 0.9999;
+
+const GOALS: [Goal; 14] = [
+    Goal {
+        what: "audio, a stream per object, 500 subscribers: CPU per object",
+        figure: Figure::Of("audio-streams-500", CPU),
+        unit: "µs",
+        bounds: &[Bound::TimesBare(1.1), Bound::BelowPeers(1.4)],
+    },
+    Goal {
+        what: "audio, groups of a second, 500: CPU per object",
+        figure: Figure::Of("audio-groups-500", CPU),
+        unit: "µs",
+        bounds: &[Bound::TimesBare(1.1), Bound::BelowPeers(1.4)],
+    },
+    Goal {
+        what: "audio, datagrams, 500: CPU per object",
+        figure: Figure::Of("audio-datagrams-500", CPU),
+        unit: "µs",
+        bounds: &[Bound::TimesBare(1.1)],
+    },
+    Goal {
+        what: "audio sustained on one core, all delivered, p99 below 50 ms",
+        figure: Figure::Sustained,
+        unit: "objects/s",
+        bounds: &[Bound::AtLeast(50_000.0)],
+    },
+    Goal {
+        what: "video, 200: CPU per GB",
+        figure: Figure::Of("video-200", "cpu_s_per_gb"),
+        unit: "s",
+        bounds: &[Bound::AtMost(4.5)],
+    },
+    Goal {
+        what: "video, 500: CPU per GB",
+        figure: Figure::Of("video-500", "cpu_s_per_gb"),
+        unit: "s",
+        bounds: &[Bound::AtMost(4.5)],
+    },
+    Goal {
+        what: "audio, a stream per object, 200: memory per subscriber",
+        figure: Figure::Of("audio-streams-200", "memory_kib_per_subscriber"),
+        unit: "KiB",
+        bounds: &[Bound::AtMost(96.0)],
+    },
+    Goal {
+        what: "the same, 500",
+        figure: Figure::Of("audio-streams-500", "memory_kib_per_subscriber"),
+        unit: "KiB",
+        bounds: &[Bound::AtMost(96.0)],
+    },
+    Goal {
+        what: "video, 200: memory per subscriber",
+        figure: Figure::Of("video-200", "memory_kib_per_subscriber"),
+        unit: "KiB",
+        bounds: &[Bound::AtMost(160.0)],
+    },
+    Goal {
+        what: "500 joins in 1 s on one core: p99 to first audio",
+        figure: Figure::Of("joins-500", "join_p99_ms"),
+        unit: "ms",
+        bounds: &[Bound::AtMost(150.0)],
+    },
+    Goal {
+        // Media that flows meanwhile is in it: nothing is taken off that would have to be estimated.
+        what: "500 joins in 1 s: CPU per join, with the media sent meanwhile",
+        figure: Figure::Of("joins-500", "cpu_ms_per_join_with_media"),
+        unit: "ms",
+        bounds: &[Bound::AtMost(1.2)],
+    },
+    Goal {
+        what: "audio, a stream per object, 500: CPU per object of two workers, times that of one",
+        figure: Figure::TwoWorkers("audio-streams-500", CPU),
+        unit: "×",
+        bounds: &[Bound::AtMost(1.1)],
+    },
+    Goal {
+        what: "latency of one hop beyond the burst's own length, 500 audio subscribers: p50",
+        figure: Figure::Of("audio-streams-500", "lag_beyond_burst_p50_ms"),
+        unit: "ms",
+        bounds: &[Bound::AtMost(0.5)],
+    },
+    Goal {
+        what: "the same: p99",
+        figure: Figure::Of("audio-streams-500", "lag_beyond_burst_p99_ms"),
+        unit: "ms",
+        bounds: &[Bound::AtMost(5.0)],
+    },
+];
+
+/// Every goal, in order, also those that nothing was measured for.
+pub(super) fn judge(outcomes: &[Outcome]) -> Vec<Row> {
+    GOALS.iter().map(|goal| goal.judge(outcomes)).collect()
+}
+
+impl Goal {
+    fn judge(&self, outcomes: &[Outcome]) -> Row {
+        let edge = self.figure.read(outcomes, EDGE);
+        let bare = self.figure.read(outcomes, BARE).map(|bare| bare.value);
+        let peer = self.best_peer(outcomes);
+        let times = |of: f64| edge.map(|edge| edge.value / of);
+        Row {
+            what: self.what,
+            goal: self.goal(),
+            figure: edge.map_or("-".into(), |edge| self.show(edge)),
+            verdict: self.verdict(edge, bare, peer.as_ref().map(|(value, _)| *value)),
+            to_bare: bare.and_then(times).filter(|_| self.compares()),
+            to_peer: peer.and_then(|(value, name)| Some((times(value)?, name))),
+        }
+    }
+
+    /// Ratios of what may be negative, or is one already, say nothing.
+    fn compares(&self) -> bool {
+        match self.figure {
+            Figure::Of(_, key) => !key.starts_with("lag_beyond"),
+            Figure::TwoWorkers(..) => false,
+            Figure::Sustained => true,
+        }
+    }
+
+    fn goal(&self) -> String {
+        let bounds = self.bounds.iter().map(|bound| match bound {
+            Bound::AtMost(most) => format!("≤ {most} {}", self.unit),
+            Bound::AtLeast(least) => format!("≥ {least} {}", self.unit),
+            Bound::TimesBare(times) => format!("≤ {times} × bare quinn"),
+            Bound::BelowPeers(times) => format!("the best peer ≥ {times} × as much"),
+        });
+        bounds.collect::<Vec<_>>().join("; ")
+    }
+
+    fn show(&self, reading: Reading) -> String {
+        let Reading { value, is_whole } = reading;
+        let missing = if is_whole { "" } else { ", not all delivered" };
+        let digits = if value.abs() >= 1000.0 { 0 } else { 2 };
+        format!("{value:.digits$} {}{missing}", self.unit)
+    }
+
+    /// Among those that delivered everything: others did less, for less.
+    fn best_peer(&self, outcomes: &[Outcome]) -> Option<(f64, String)> {
+        if !self.compares() {
+            return None;
+        }
+        let ours = |name: &str| name == BARE || name.contains(EDGE);
+        let mut peers: Vec<_> = outcomes
+            .iter()
+            .flat_map(|outcome| &outcome.by_target)
+            .filter(|(name, _)| !ours(name))
+            .filter_map(|(name, _)| {
+                let reading = self.figure.read(outcomes, name)?;
+                reading.is_whole.then(|| (reading.value, name.clone()))
+            })
+            .collect();
+        peers.sort_by(|one, other| one.0.total_cmp(&other.0));
+        match self.figure {
+            Figure::Sustained => peers.pop(),
+            _ => peers.into_iter().next(),
+        }
+    }
+
+    fn verdict(&self, edge: Option<Reading>, bare: Option<f64>, peer: Option<f64>) -> Verdict {
+        let Some(Reading { value, is_whole }) = edge else {
+            return Verdict::Open("not measured");
+        };
+        let mut verdict = Verdict::Held;
+        for bound in self.bounds {
+            let holds = match bound {
+                Bound::AtMost(most) => Ok(value <= *most),
+                Bound::AtLeast(least) => Ok(value >= *least),
+                Bound::TimesBare(times) => bare
+                    .map(|bare| value <= times * bare)
+                    .ok_or("no yardstick measured"),
+                Bound::BelowPeers(times) => peer
+                    .map(|peer| peer >= times * value)
+                    .ok_or("no peer to compare with"),
+            };
+            match holds {
+                Ok(true) => {}
+                Ok(false) => return Verdict::Broken,
+                Err(why) => verdict = Verdict::Open(why),
+            }
+        }
+        if is_whole { verdict } else { Verdict::Broken }
+    }
+}
+
+impl Figure {
+    fn read(self, outcomes: &[Outcome], target: &str) -> Option<Reading> {
+        match self {
+            Figure::Of(scenario, key) => read(outcomes, scenario, key, target),
+            Figure::TwoWorkers(scenario, key) if target == EDGE => {
+                let two = read(outcomes, scenario, key, &target::edge_with(2))?;
+                let one = read(outcomes, scenario, key, EDGE)?;
+                Some(Reading {
+                    value: two.value / one.value,
+                    is_whole: two.is_whole && one.is_whole,
+                })
+            }
+            Figure::TwoWorkers(..) => None,
+            Figure::Sustained => sustained(outcomes, target),
+        }
+    }
+}
+
+fn read(outcomes: &[Outcome], scenario: &str, key: &str, target: &str) -> Option<Reading> {
+    let mut found = outcomes.iter().filter(|one| one.scenario.name == scenario);
+    let figures = found.next()?.of(target)?;
+    let delivered = figures.value("delivered").unwrap_or(1.0);
+    let failed = figures.value("failed").unwrap_or(0.0);
+    Some(Reading {
+        value: figures.value(key)?,
+        is_whole: delivered >= EVERYTHING && failed == 0.0,
+    })
+}
+
+fn sustained(outcomes: &[Outcome], target: &str) -> Option<Reading> {
+    let is_one = |one: &&Outcome| {
+        one.scenario.act == Act::Steady && one.scenario.shapes == [Shape::AudioStreams]
+    };
+    let held = outcomes.iter().filter(is_one).filter_map(|one| {
+        let figures = one.of(target)?;
+        let holds = figures.value("delivered")? >= EVERYTHING
+            && figures.value("failed")? == 0.0
+            && figures.value("lag_p99_ms")? <= SUSTAINED_MS;
+        let period = Shape::AudioStreams.period().as_secs_f64();
+        let rate = one.scenario.subscribers as f64 / period;
+        Some(if holds { rate } else { 0.0 })
+    });
+    let value = held.reduce(f64::max)?;
+    Some(Reading {
+        value,
+        is_whole: true,
+    })
+}
+
+#[cfg(test)]
+#[path = "goals_tests.rs"]
+mod tests;
