@@ -76,6 +76,10 @@ fn processes(args: &Args, peers: &[String]) -> Command {
     let mut command = undisturbed(built.join("meridian-bench"));
     command.arg("run");
     command.arg("--edge").arg(built.join("meridian-edge"));
+    let commit = ["rev-parse", "--short", "HEAD"];
+    if let Ok(commit) = shell::read(&mut shell::command("git", commit)) {
+        command.args(["--commit", commit.trim()]);
+    }
     for peer in peers {
         command.args(["--peer", peer]);
     }

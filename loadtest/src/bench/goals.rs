@@ -1,6 +1,9 @@
 //! The goals, and whether the edge holds them: against numbers, against the yardstick, and against the best peer of the
 //! same run.
 
+mod list;
+
+use self::list::GOALS;
 use super::scenario::Act;
 use super::shape::Shape;
 use super::suite::Outcome;
@@ -74,97 +77,10 @@ struct Reading {
 }
 
 const CPU: &str = "cpu_us_per_object";
+const SUSTAINED: f64 = 50_000.0;
 const SUSTAINED_MS: f64 = 50.0;
 /// Less than this was not everything. One object in ten thousand may be on its way when the time is up.
 const EVERYTHING: f64 = 0.9999;
-
-const GOALS: [Goal; 14] = [
-    Goal {
-        what: "audio, a stream per object, 500 subscribers: CPU per object",
-        figure: Figure::Of("audio-streams-500", CPU),
-        unit: "µs",
-        bounds: &[Bound::TimesBare(1.1), Bound::BelowPeers(1.4)],
-    },
-    Goal {
-        what: "audio, groups of a second, 500: CPU per object",
-        figure: Figure::Of("audio-groups-500", CPU),
-        unit: "µs",
-        bounds: &[Bound::TimesBare(1.1), Bound::BelowPeers(1.4)],
-    },
-    Goal {
-        what: "audio, datagrams, 500: CPU per object",
-        figure: Figure::Of("audio-datagrams-500", CPU),
-        unit: "µs",
-        bounds: &[Bound::TimesBare(1.1)],
-    },
-    Goal {
-        what: "audio sustained on one core, all delivered, p99 below 50 ms",
-        figure: Figure::Sustained,
-        unit: "objects/s",
-        bounds: &[Bound::AtLeast(50_000.0)],
-    },
-    Goal {
-        what: "video, 200: CPU per GB",
-        figure: Figure::Of("video-200", "cpu_s_per_gb"),
-        unit: "s",
-        bounds: &[Bound::AtMost(4.5)],
-    },
-    Goal {
-        what: "video, 500: CPU per GB",
-        figure: Figure::Of("video-500", "cpu_s_per_gb"),
-        unit: "s",
-        bounds: &[Bound::AtMost(4.5)],
-    },
-    Goal {
-        what: "audio, a stream per object, 200: memory per subscriber",
-        figure: Figure::Of("audio-streams-200", "memory_kib_per_subscriber"),
-        unit: "KiB",
-        bounds: &[Bound::AtMost(96.0)],
-    },
-    Goal {
-        what: "the same, 500",
-        figure: Figure::Of("audio-streams-500", "memory_kib_per_subscriber"),
-        unit: "KiB",
-        bounds: &[Bound::AtMost(96.0)],
-    },
-    Goal {
-        what: "video, 200: memory per subscriber",
-        figure: Figure::Of("video-200", "memory_kib_per_subscriber"),
-        unit: "KiB",
-        bounds: &[Bound::AtMost(160.0)],
-    },
-    Goal {
-        what: "500 joins in 1 s on one core: p99 to first audio",
-        figure: Figure::Of("joins-500", "join_p99_ms"),
-        unit: "ms",
-        bounds: &[Bound::AtMost(150.0)],
-    },
-    Goal {
-        // Media that flows meanwhile is in it: nothing is taken off that would have to be estimated.
-        what: "500 joins in 1 s: CPU per join, with the media sent meanwhile",
-        figure: Figure::Of("joins-500", "cpu_ms_per_join_with_media"),
-        unit: "ms",
-        bounds: &[Bound::AtMost(1.2)],
-    },
-    Goal {
-        what: "audio, a stream per object, 500: CPU per object of two workers, times that of one",
-        figure: Figure::TwoWorkers("audio-streams-500", CPU),
-        unit: "×",
-        bounds: &[Bound::AtMost(1.1)],
-    },
-    Goal {
-        what: "latency of one hop beyond the burst's own length, 500 audio subscribers: p50",
-        figure: Figure::Of("audio-streams-500", "lag_beyond_burst_p50_ms"),
-        unit: "ms",
-        bounds: &[Bound::AtMost(0.5)],
-    },
-    Goal {
-        what: "the same: p99",
-        figure: Figure::Of("audio-streams-500", "lag_beyond_burst_p99_ms"),
-        unit: "ms",
-        bounds: &[Bound::AtMost(5.0)],
-    },
-];
 
 /// Every goal, in order, also those that nothing was measured for.
 pub(super) fn judge(outcomes: &[Outcome]) -> Vec<Row> {
@@ -182,7 +98,9 @@ impl Goal {
             goal: self.goal(),
             figure: edge.map_or("-".into(), |edge| self.show(edge)),
             verdict: self.verdict(edge, bare, peer.as_ref().map(|(value, _)| *value)),
-            to_bare: bare.and_then(times).filter(|_| self.compares()),
+            to_bare: bare
+                .filter(|bare| *bare > 0.0 && self.compares())
+                .and_then(times),
             to_peer: peer.and_then(|(value, name)| Some((times(value)?, name))),
         }
     }
@@ -225,7 +143,8 @@ impl Goal {
             .filter(|(name, _)| !ours(name))
             .filter_map(|(name, _)| {
                 let reading = self.figure.read(outcomes, name)?;
-                reading.is_whole.then(|| (reading.value, name.clone()))
+                let is_measure = reading.is_whole && reading.value > 0.0;
+                is_measure.then(|| (reading.value, name.clone()))
             })
             .collect();
         peers.sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -290,26 +209,33 @@ fn read(outcomes: &[Outcome], scenario: &str, key: &str, target: &str) -> Option
     })
 }
 
+/// Nothing is said of it unless an audience was tried that is large enough.
 fn sustained(outcomes: &[Outcome], target: &str) -> Option<Reading> {
-    let is_one = |one: &&Outcome| {
-        one.scenario.act == Act::Steady && one.scenario.shapes == [Shape::AudioStreams]
+    let rate = |one: &Outcome| {
+        let period = Shape::AudioStreams.period().as_secs_f64();
+        one.scenario.subscribers as f64 / period
     };
-    let held = outcomes.iter().filter(is_one).filter_map(|one| {
+    let is_one = |one: &&Outcome| {
+        one.scenario.act == Act::Steady
+            && one.scenario.shapes == [Shape::AudioStreams]
+            && one.of(target).is_some_and(|figures| !figures.0.is_empty())
+    };
+    let tried: Vec<_> = outcomes.iter().filter(is_one).collect();
+    if !tried.iter().any(|one| rate(one) >= SUSTAINED) {
+        return None;
+    }
+    let held = tried.iter().filter_map(|one| {
         let figures = one.of(target)?;
         let holds = figures.value("delivered")? >= EVERYTHING
             && figures.value("failed")? == 0.0
             && figures.value("lag_p99_ms")? <= SUSTAINED_MS;
-        let period = Shape::AudioStreams.period().as_secs_f64();
-        let rate = one.scenario.subscribers as f64 / period;
-        Some(if holds { rate } else { 0.0 })
+        holds.then(|| rate(one))
     });
-    let value = held.reduce(f64::max)?;
     Some(Reading {
-        value,
+        value: held.fold(0.0, f64::max),
         is_whole: true,
     })
 }
 
 #[cfg(test)]
-#[path = "goals_tests.rs"]
 mod tests;

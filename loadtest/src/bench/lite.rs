@@ -53,11 +53,10 @@ pub(super) async fn subscribe(connection: &Connection, track: u8) -> Result<Requ
     Ok((send, receive))
 }
 
-/// Waits for what the relay asks next.
-pub(super) async fn asked(connection: &Connection) -> Result<(Asked, Request)> {
-    let (send, mut receive) = connection.accept_bi().await?;
-    let (kind, mut body) = read(&mut receive).await?;
-    let asked = match kind {
+/// What the relay asks on a stream it has opened.
+pub(super) async fn asked(request: &mut Request) -> Result<Asked> {
+    let (kind, mut body) = read(&mut request.1).await?;
+    Ok(match kind {
         ANNOUNCE => Asked::Announce(text(&mut body)?),
         SUBSCRIBE => {
             let id = number(&mut body).context("an id")?;
@@ -66,8 +65,12 @@ pub(super) async fn asked(connection: &Connection) -> Result<(Asked, Request)> {
             Asked::Subscribe { id, track }
         }
         _ => Asked::Other,
-    };
-    Ok((asked, (send, receive)))
+    })
+}
+
+/// Waits until a request is withdrawn. What is added to it changes nothing.
+pub(super) async fn stands(request: &mut Request) {
+    while let Ok(Some(_)) = request.1.read_chunk(LONGEST as usize).await {}
 }
 
 /// Answers that the programme is there.

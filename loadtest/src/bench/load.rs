@@ -8,7 +8,7 @@ use super::publisher::{Programme, Publisher};
 use super::scenario::Act;
 use super::shape::{Shape, now};
 use crate::wan::{Emulator, EmulatorConfig, LinkParams};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::task::LocalSet;
@@ -151,6 +151,7 @@ impl House<'_> {
         let cpu = (after.1 - before.1).as_secs_f64();
         let objects = (after.0.0 - before.0.0) as f64;
         let bytes = (after.0.1 - before.0.1) as f64;
+        ensure!(objects > 0.0, "nobody heard anything");
         let mut figures = Figures::default();
         figures.set("cpu_us_per_object", cpu * 1e6 / objects);
         figures.set("cpu_s_per_gb", cpu * 1e9 / bytes);

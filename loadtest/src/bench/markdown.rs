@@ -59,7 +59,7 @@ pub(super) fn render(
     };
     let mut out = String::new();
     let (cpu, cores, kernel) = (field("cpu"), field("cores"), field("kernel"));
-    let _ = writeln!(out, "{cores} × {cpu}, Linux {kernel}. {}.", run.join(". "));
+    let _ = writeln!(out, "{cores} × {cpu}, Linux {kernel}. {}.", run.join("; "));
     out.push_str(&goals(rows));
     let steady = |one: &&Outcome| one.scenario.act == Act::Steady;
     let joins = |one: &&Outcome| one.scenario.act == Act::Joins;

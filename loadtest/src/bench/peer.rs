@@ -22,6 +22,9 @@ enum Kind {
     /// moq-relay with one single-threaded worker in place of its shared runtime.
     #[value(name = "moq-relay-worker")]
     Worker,
+    /// The same, spoken to in moq-lite, its own protocol.
+    #[value(name = "moq-relay-lite")]
+    Lite,
     /// moq-relay with a worker on io_uring, where it speaks moq-lite alone.
     #[value(name = "moq-relay-io-uring")]
     IoUring,
@@ -62,7 +65,8 @@ impl Peer {
     pub(super) fn name(&self) -> String {
         match self.kind {
             Kind::Shared => "moq-relay",
-            Kind::Worker => "moq-relay, a worker",
+            Kind::Worker => "moq-relay, worker",
+            Kind::Lite => "moq-relay, moq-lite",
             Kind::IoUring => "moq-relay, io_uring",
             Kind::Ietf => "moq-relay-ietf",
         }
@@ -86,7 +90,7 @@ impl Peer {
     pub(super) fn dialect(&self) -> Dialect {
         match self.kind {
             Kind::Shared | Kind::Worker => Dialect::Moqt22,
-            Kind::IoUring => Dialect::MoqLite,
+            Kind::Lite | Kind::IoUring => Dialect::MoqLite,
             Kind::Ietf => Dialect::Moqt18,
         }
     }
@@ -142,7 +146,7 @@ impl Peer {
         let io_uring = "--runtime-io-uring=true";
         match self.kind {
             Kind::Shared | Kind::Ietf => {}
-            Kind::Worker => words.extend(worker.map(str::to_owned)),
+            Kind::Worker | Kind::Lite => words.extend(worker.map(str::to_owned)),
             Kind::IoUring => {
                 words.extend(worker.into_iter().chain([io_uring]).map(str::to_owned));
             }

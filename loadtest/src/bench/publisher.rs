@@ -11,6 +11,7 @@ use meridian_wire::control::{NamespaceRequest, RequestOk, SubscribeOk};
 use meridian_wire::param::Parameters;
 use meridian_wire::property::Properties;
 use meridian_wire::{FullTrackName, Message, Namespace};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::rc::Rc;
@@ -173,29 +174,44 @@ impl Stage {
     }
 
     async fn serve_lite(self: Rc<Self>, ready: &mpsc::Sender<Result<()>>) -> Result<()> {
-        let mut kept = Vec::new();
-        let mut at_work = vec![false; self.programme.shapes.len()];
+        let at_work = Rc::new(RefCell::new(vec![false; self.programme.shapes.len()]));
         loop {
-            let (asked, mut request) = lite::asked(&self.connection).await?;
-            match asked {
-                lite::Asked::Announce(prefix) => {
-                    lite::announce(&mut request, &prefix).await?;
-                    let _ = ready.send(Ok(()));
+            let request = self.connection.accept_bi().await?;
+            let (stage, ready, at_work) = (self.clone(), ready.clone(), at_work.clone());
+            // Each by itself: on some a relay says nothing for long.
+            tokio::task::spawn_local(async move {
+                if let Err(error) = stage.answer_lite(request, &ready, &at_work).await {
+                    eprintln!("the publisher: {error:#}");
                 }
-                lite::Asked::Subscribe { id, track } => {
-                    let wanted = |n: &usize| track_title(*n as u8) == track;
-                    let Some(n) = (0..at_work.len()).find(wanted) else {
-                        continue;
-                    };
-                    lite::accept(&mut request).await?;
-                    if !std::mem::replace(&mut at_work[n], true) {
-                        tokio::task::spawn_local(self.clone().publish(n as u8, Some(id)));
-                    }
-                }
-                lite::Asked::Other => continue,
-            }
-            kept.push(request);
+            });
         }
+    }
+
+    async fn answer_lite(
+        self: Rc<Self>,
+        mut request: lite::Request,
+        ready: &mpsc::Sender<Result<()>>,
+        at_work: &RefCell<Vec<bool>>,
+    ) -> Result<()> {
+        match lite::asked(&mut request).await? {
+            lite::Asked::Announce(prefix) => {
+                lite::announce(&mut request, &prefix).await?;
+                let _ = ready.send(Ok(()));
+            }
+            lite::Asked::Subscribe { id, track } => {
+                let tracks = 0..self.programme.shapes.len() as u8;
+                let Some(n) = tracks.into_iter().find(|n| track_title(*n) == track) else {
+                    return Ok(());
+                };
+                lite::accept(&mut request).await?;
+                if !std::mem::replace(&mut at_work.borrow_mut()[usize::from(n)], true) {
+                    tokio::task::spawn_local(self.clone().publish(n, Some(id)));
+                }
+            }
+            lite::Asked::Other => return Ok(()),
+        }
+        lite::stands(&mut request).await;
+        Ok(())
     }
 
     /// The track that is to be published now, if any.

@@ -255,5 +255,4 @@ fn unix_us() -> u64 {
 }
 
 #[cfg(test)]
-#[path = "replay_tests.rs"]
 mod tests;

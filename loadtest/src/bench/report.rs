@@ -17,13 +17,13 @@ pub(super) fn print(outcome: &Outcome) {
     println!("\n{}", outcome.scenario.name);
     print!("  {:<28}", "");
     for (name, _) in &outcome.by_target {
-        print!("{name:>18}");
+        print!("{name:>22}");
     }
     println!("   (in brackets: times {reference})");
     for key in keys(outcome) {
         print!("  {key:<28}");
         for (n, (_, figures)) in outcome.by_target.iter().enumerate() {
-            print!("{:>18}", cell(&key, figures, (n > 0).then_some(first)));
+            print!("{:>22}", cell(&key, figures, (n > 0).then_some(first)));
         }
         println!();
     }
@@ -59,7 +59,7 @@ pub(super) fn print_summary(rows: &[Row]) {
     println!("\nthe edge and its goals");
     for row in rows {
         println!("  {}", row.what);
-        print!("    {:<26}{:<38}{}", row.figure, row.goal, row.verdict);
+        print!("    {}   ({})   {}", row.figure, row.goal, row.verdict);
         if let Some(times) = row.to_bare {
             print!("   {times:.2} × bare quinn");
         }
@@ -104,7 +104,9 @@ fn cell(key: &str, figures: &Figures, reference: Option<&Figures>) -> String {
         _ => format!("{value:.2}"),
     };
     let reference = reference.and_then(|figures| figures.value(key));
-    match reference.filter(|reference| *reference != 0.0 && !key.ends_with("delivered")) {
+    // Ratios of shares, and of what may be negative, say nothing.
+    let compares = !key.ends_with("delivered") && !key.starts_with("lag_beyond");
+    match reference.filter(|reference| *reference != 0.0 && compares) {
         Some(reference) => format!("{shown} ({:.2})", value / reference),
         None => shown,
     }

@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// Write the figures, and whether the goals are held, between the marks in this Markdown file.
     #[arg(long)]
     markdown: Option<PathBuf>,
+    /// What to say the edge was built from.
+    #[arg(long, default_value = "an unknown commit")]
+    commit: String,
     /// How the yardstick fans out.
     #[arg(long, default_value = "loop")]
     bare_mode: String,
@@ -96,16 +99,35 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let rows = goals::judge(&outcomes);
     report::print_summary(&rows);
     if let Some(path) = &args.json {
-        let all = json!({ "machine": machine, "scenarios": report::json(&outcomes) });
+        let all = json!({ "machine": machine, "run": described(args), "scenarios": report::json(&outcomes) });
         std::fs::write(path, format!("{all:#}\n"))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     if let Some(path) = &args.markdown {
-        let peers: Vec<_> = args.peer.iter().map(Peer::describe).collect();
-        let text = markdown::render(&machine, &peers, &rows, &outcomes);
+        let text = markdown::render(&machine, &described(args), &rows, &outcomes);
         markdown::put(path, &text)?;
     }
     Ok(())
+}
+
+/// What was compared, and how often.
+fn described(args: &Args) -> Vec<String> {
+    let edge = format!("Meridian at {}", args.commit);
+    let yardstick = "bare quinn 0.11".to_owned();
+    let peers = args.peer.iter().map(Peer::describe);
+    let rounds = args
+        .rounds
+        .map_or("the usual number of".into(), |n| n.to_string());
+    let how = format!("medians of {rounds} rounds of {} s", seconds(args));
+    [edge, yardstick]
+        .into_iter()
+        .chain(peers)
+        .chain([how])
+        .collect()
+}
+
+fn seconds(args: &Args) -> u64 {
+    args.seconds.unwrap_or(if args.quick { 4 } else { 6 })
 }
 
 fn measure(args: &Args, scenario: &Scenario) -> Result<Outcome> {
@@ -116,7 +138,6 @@ fn measure(args: &Args, scenario: &Scenario) -> Result<Outcome> {
         (None, _, Act::Slow) => 5,
         (None, ..) => 3,
     };
-    let seconds = args.seconds.unwrap_or(if args.quick { 4 } else { 6 });
     let mut runs = vec![Vec::new(); targets.len()];
     for round in 1..=rounds {
         for (target, runs) in targets.iter().zip(&mut runs) {
@@ -125,7 +146,7 @@ fn measure(args: &Args, scenario: &Scenario) -> Result<Outcome> {
                 scenario.name,
                 target.name()
             );
-            match load(target, scenario, seconds) {
+            match load(target, scenario, seconds(args)) {
                 Ok(figures) => runs.push(figures),
                 Err(error) => eprintln!("  no figures: {error:#}"),
             }

@@ -3,20 +3,28 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::{shell, workspace};
 
 /// A relay that can be installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Peer {
     /// moq-relay as it is by default, speaking draft 22.
-    MoqRelay,
+    #[value(name = "moq-relay")]
+    Shared,
     /// The same program with a single-threaded worker.
-    MoqRelayWorker,
+    #[value(name = "moq-relay-worker")]
+    Worker,
+    /// That, spoken to in moq-lite, its own protocol.
+    #[value(name = "moq-relay-lite")]
+    Lite,
     /// moq-relay built with io_uring, speaking moq-lite; it needs Linux 6.12.
-    MoqRelayIoUring,
+    #[value(name = "moq-relay-io-uring")]
+    IoUring,
     /// moq-relay-ietf, speaking draft 18.
-    MoqRelayIetf,
+    #[value(name = "moq-relay-ietf")]
+    Ietf,
 }
 
 /// What is installed, in the version that figures are stated for.
@@ -29,24 +37,14 @@ struct Package {
 impl Peer {
     fn package(self) -> Package {
         let (name, version, features): (_, _, &[_]) = match self {
-            Self::MoqRelay | Self::MoqRelayWorker => ("moq-relay", "0.17.10", &[]),
-            Self::MoqRelayIoUring => ("moq-relay", "0.17.10", &["io-uring"]),
-            Self::MoqRelayIetf => ("moq-relay-ietf", "0.8.0", &[]),
+            Self::Shared | Self::Worker | Self::Lite => ("moq-relay", "0.17.10", &[]),
+            Self::IoUring => ("moq-relay", "0.17.10", &["io-uring"]),
+            Self::Ietf => ("moq-relay-ietf", "0.8.0", &[]),
         };
         Package {
             name,
             version,
             features,
-        }
-    }
-
-    /// As `meridian-bench` names it.
-    fn kind(self) -> &'static str {
-        match self {
-            Self::MoqRelay => "moq-relay",
-            Self::MoqRelayWorker => "moq-relay-worker",
-            Self::MoqRelayIoUring => "moq-relay-io-uring",
-            Self::MoqRelayIetf => "moq-relay-ietf",
         }
     }
 }
@@ -72,7 +70,10 @@ pub(super) fn install(peer: Peer) -> Result<String> {
     install.arg("--root").arg(&root);
     shell::run(&mut install)?;
     let program = root.join("bin").join(name);
-    Ok(format!("{}@{version}={}", peer.kind(), program.display()))
+    // `meridian-bench` has the same names for them.
+    let kind = peer.to_possible_value().expect("no peer is hidden");
+    let kind = kind.get_name();
+    Ok(format!("{kind}@{version}={}", program.display()))
 }
 
 /// Builds with other features have other places: their programs have the same name.

@@ -107,6 +107,8 @@ fn sustained_is_the_largest_audience_that_was_served_in_time() {
             ],
         ),
     ];
+    let small = row(&outcomes[..1], "audio sustained");
+    assert_eq!(small.verdict, Verdict::Open("not measured"));
     let row = row(&outcomes, "audio sustained");
     assert_eq!(
         (row.verdict, row.figure.as_str()),
