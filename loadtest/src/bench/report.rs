@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 /// What the load itself is judged by: above this share of its core it may be the bottleneck.
 const LOAD_LIMIT: f64 = 0.9;
 
+/// Half of audio's period: what is published later than this comes in other bursts than it is meant to.
+const LATE_MS: f64 = 10.0;
+
 /// A scenario's figures, a column for each target; others as multiples of the edge's reference in brackets.
 pub(super) fn print(outcome: &Outcome) {
     let (reference, first) = match outcome.by_target.first() {
@@ -33,6 +36,14 @@ pub(super) fn print(outcome: &Outcome) {
             .is_some_and(|busy| busy > LOAD_LIMIT)
         {
             println!("  the load was at its limit with {name}: lag and delivery may be its own");
+        }
+        if let Some(late) = figures
+            .value("publisher_late_ms")
+            .filter(|late| *late > LATE_MS)
+        {
+            println!(
+                "  the publisher was up to {late:.0} ms late with {name}: somebody else used its core"
+            );
         }
         judge_slow(name, figures);
     }

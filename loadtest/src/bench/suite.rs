@@ -115,10 +115,8 @@ fn described(args: &Args) -> Vec<String> {
     let edge = format!("Meridian at {}", args.commit);
     let yardstick = "bare quinn 0.11".to_owned();
     let peers = args.peer.iter().map(Peer::describe);
-    let rounds = args
-        .rounds
-        .map_or("the usual number of".into(), |n| n.to_string());
-    let how = format!("medians of {rounds} rounds of {} s", seconds(args));
+    let rounds = args.rounds.map_or("as usual".into(), |n| n.to_string());
+    let how = format!("medians; rounds: {rounds}, of {} s each", seconds(args));
     [edge, yardstick]
         .into_iter()
         .chain(peers)
