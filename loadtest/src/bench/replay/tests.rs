@@ -47,6 +47,7 @@ async fn listen(played: &Played, over: Transport, names: &[&str]) -> (Line, Inle
         trust: Trust::Anyone,
         token: None,
         patience: PATIENCE,
+        harbour: None,
     };
     let line = dialer.dial().await.expect("a session").line;
     let mut inlet = Inlet::new(line.session.clone());
