@@ -102,7 +102,7 @@ impl Delegate {
                     Some(Event::Accepted { .. } | Event::Goaway(_)) => {}
                     Some(Event::Ended(error)) => {
                         current = None;
-                        if let Some(why) = meridian_client::way::final_words(&error) {
+                        if let Some(why) = meridian_client::link::final_words(&error) {
                             return Err(JoinError::Refused(why));
                         }
                         finding.get_or_insert_with(|| find(&guest, Cause::Lost));

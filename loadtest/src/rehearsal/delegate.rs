@@ -374,7 +374,7 @@ fn after(error: &SessionError) -> Result<Cause, End> {
     if error.code() == Some(TerminationCode::EXPIRED_AUTH_TOKEN) {
         return Ok(Cause::Expired);
     }
-    match meridian_client::way::final_words(error) {
+    match meridian_client::link::final_words(error) {
         Some(why) => Err(End::Failed(why)),
         None => Ok(Cause::Lost),
     }
