@@ -57,8 +57,8 @@ impl Watch {
         let now = Instant::now();
         let namespace = way.namespace(args.target.namespace.as_ref(), false)?;
         Ok(Watch {
+            viewing: Viewing::new(args, out, namespace, way.has_token(), now)?,
             way,
-            viewing: Viewing::new(args, out, namespace, now)?,
             inlet: None,
             line: None,
             former: None,
@@ -169,7 +169,8 @@ impl Watch {
         self.report.transport = connection.transport().name();
         self.outages.up(now);
         self.redials.up(now);
-        self.viewing.connected(connection.draft(), now);
+        self.viewing
+            .connected(connection.draft(), self.way.video_at(), now);
         self.leave_former();
         let inlet = self.inlet.replace(Inlet::new(dialed.line.session.clone()));
         let line = self.line.replace(dialed.line);

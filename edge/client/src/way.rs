@@ -126,6 +126,25 @@ impl Way {
         }
     }
 
+    /// When pictures may be asked for: at once, unless the control plane wants sound to come first.
+    pub fn video_at(&self) -> Option<Instant> {
+        match self {
+            Way::Named(_) => None,
+            Way::Invited(guest) => Some(guest.video_at()),
+        }
+    }
+
+    /// Whether an edge is shown a token.
+    pub fn has_token(&self) -> bool {
+        match self {
+            Way::Named(dialer) => {
+                let mut query = dialer.url.query_pairs();
+                dialer.token.is_some() || query.any(|(name, _)| name == "jwt")
+            }
+            Way::Invited(_) => true,
+        }
+    }
+
     /// The offices it has led to, one after another.
     pub fn offices(&self) -> Vec<String> {
         match self {

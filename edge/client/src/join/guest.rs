@@ -3,6 +3,7 @@
 use super::dialling::{self, Manner};
 use super::error::JoinError;
 use super::keeper;
+use super::measured::Measured;
 use super::race::{Outcome, Race};
 use super::replicas::{NoAnswer, Replicas};
 use super::route::{Place, Route};
@@ -91,6 +92,10 @@ pub(super) struct State {
     /// Every office so far, in order.
     offices: Vec<String>,
     failed: HashMap<String, Instant>,
+    /// Round-trip times of the sessions there were, by office.
+    rtts: Measured,
+    /// Pictures are not asked for before.
+    video_at: Instant,
     /// To be told to the control plane.
     pub(super) arrival: Option<Vec<Outcome>>,
     pub(super) wanted: Wanted,
@@ -151,6 +156,11 @@ impl Guest {
     /// Where this participant publishes: a namespace's fields; empty for listeners.
     pub fn publish_namespace(&self) -> Vec<String> {
         self.0.shared.state().admission.publish_namespace.clone()
+    }
+
+    /// Pictures are not to be asked for before: while many come in, sound comes first.
+    pub fn video_at(&self) -> Instant {
+        self.0.shared.state().video_at
     }
 
     /// Every office so far, in order.
@@ -287,8 +297,12 @@ impl Shared {
     }
 
     pub(super) fn join_request(&self) -> JoinRequest {
-        let previous = self.state().at.clone();
+        let (previous, measured) = {
+            let mut state = self.state();
+            (state.at.clone(), state.measured())
+        };
         JoinRequest {
+            measured,
             invitation: self.invited.invitation.clone(),
             country: self.invited.country.clone(),
             previous_office: previous.unwrap_or_default(),
@@ -329,6 +343,8 @@ impl Shared {
         let mut state = self.state();
         state.note_failures(&race);
         state.failed.remove(&place.office);
+        // Of the one that is left, while it can still be asked.
+        state.measured();
         let from = state.at.replace(place.office.clone());
         state.line = Some(dialed.line.clone());
         state.offices.push(place.office.clone());
@@ -362,6 +378,8 @@ impl State {
             line: None,
             offices: Vec::new(),
             failed: HashMap::new(),
+            rtts: Measured::default(),
+            video_at: Instant::now(),
             arrival: None,
             wanted: Wanted::No,
             refusal: None,
@@ -371,29 +389,31 @@ impl State {
     fn admitted(&mut self, mut admission: Admission) {
         let candidates = std::mem::take(&mut admission.candidates);
         self.route
-            .renew(candidates.into_iter().map(place).collect());
+            .renew(candidates.into_iter().map(Place::from).collect());
         let renew_after = Duration::from_millis(admission.renew_after_ms.into());
         self.renew_at = Instant::now() + renew_after.max(RENEW_AT_MOST);
+        let video_after = Duration::from_millis(admission.video_after_ms.into());
+        self.video_at = self.video_at.max(Instant::now() + video_after);
         self.admission = admission;
         self.wanted = Wanted::No;
         self.refusal = None;
     }
 
+    /// What the control plane places us by: offices and how far they are.
+    pub(super) fn measured(&mut self) -> Vec<Rtt> {
+        if let (Some(office), Some(line)) = (self.at.clone(), &self.line) {
+            self.rtts.note(&office, line.session.connection().rtt());
+        }
+        self.rtts.told()
+    }
+
     fn note_failures(&mut self, outcomes: &[Outcome]) {
         let now = Instant::now();
-        let failed = outcomes.iter().filter(|one| one.error.is_some());
+        let failed = outcomes.iter().filter(|one| one.is_unreachable);
         for outcome in failed {
             self.failed.insert(outcome.office.clone(), now);
         }
         self.failed.retain(|_, at| at.elapsed() < LATELY);
-    }
-}
-
-fn place(candidate: Candidate) -> Place {
-    Place {
-        office: candidate.office,
-        address: candidate.address,
-        fingerprint: candidate.certificate_sha256.as_ref().try_into().ok(),
     }
 }
 
@@ -476,3 +496,33 @@ const OFFICES_KEPT: usize = 64;
 /// Whatever it says, the control plane is not asked more often than this.
 const RENEW_AT_MOST: Duration = Duration::from_secs(1);
 const ASK_AT_MOST: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_that_was_only_slower_than_another_is_not_told_as_unreachable() {
+        let mut state = State::new();
+        let outcome = |office: &str, is_unreachable| Outcome {
+            office: office.to_owned(),
+            connected_after_us: None,
+            error: Some("in words".to_owned()),
+            is_unreachable,
+        };
+        state.note_failures(&[outcome("geneva", false), outcome("cairo", true)]);
+        assert_eq!(state.failed.keys().collect::<Vec<_>>(), ["cairo"]);
+    }
+
+    #[test]
+    fn pictures_wait_as_long_as_the_first_admission_says_and_a_renewal_does_not_change_that() {
+        let mut state = State::new();
+        let began = Instant::now();
+        state.admitted(Admission {
+            video_after_ms: 20_000,
+            ..Admission::default()
+        });
+        state.admitted(Admission::default());
+        assert!(state.video_at >= began + Duration::from_secs(20));
+    }
+}

@@ -84,10 +84,10 @@ fn result(outcome: Outcome) -> RaceResult {
 /// A new token by the old one, or else by the invitation. If not: how long to leave it.
 async fn renew(shared: &Shared) -> Result<(), Duration> {
     let request = {
-        let state = shared.state();
+        let mut state = shared.state();
         RenewRequest {
+            measured: state.measured(),
             token: state.admission.token.clone(),
-            measured: Vec::new(),
             previous_office: state.at.clone().unwrap_or_default(),
             unreachable: Vec::new(),
         }

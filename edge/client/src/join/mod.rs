@@ -9,6 +9,7 @@ mod error;
 mod guest;
 mod invitation;
 mod keeper;
+mod measured;
 pub mod race;
 mod replicas;
 pub mod route;

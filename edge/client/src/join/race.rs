@@ -41,6 +41,9 @@ pub struct Outcome {
     /// Why it failed; another may have been faster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// It could not be reached. One that was only slower can be.
+    #[serde(skip)]
+    pub is_unreachable: bool,
 }
 
 impl Race {
@@ -134,6 +137,7 @@ impl Runner {
             State::Failed(error) => (None, Some(error.clone())),
         };
         Some(Outcome {
+            is_unreachable: matches!(self.state, State::Failed(_)),
             office: self.place.office.clone(),
             connected_after_us,
             error,
@@ -210,6 +214,7 @@ mod tests {
         let outcomes = race.outcomes();
         assert_eq!(outcomes.len(), 2, "the third was not dialled");
         assert_eq!(outcomes[0].error.as_deref(), Some("slower than another"));
+        assert!(!outcomes[0].is_unreachable, "only slower");
         assert_eq!(outcomes[1].connected_after_us, Some(40_000));
     }
 }

@@ -11,6 +11,16 @@ pub struct Place {
     pub fingerprint: Option<[u8; 32]>,
 }
 
+impl From<meridian_proto::v1::Candidate> for Place {
+    fn from(candidate: meridian_proto::v1::Candidate) -> Place {
+        Place {
+            office: candidate.office,
+            address: candidate.address,
+            fingerprint: candidate.certificate_sha256.as_ref().try_into().ok(),
+        }
+    }
+}
+
 /// Where to go, best first.
 #[derive(Clone, Debug, Default)]
 pub struct Route(Vec<Place>);

@@ -34,15 +34,29 @@ pub(super) enum State {
 }
 
 impl Followed {
-    pub(super) fn new(name: String, media: Option<Media>, now: Instant) -> Followed {
+    /// To be asked for at once, pictures not before `video_at`.
+    pub(super) fn new(
+        name: String,
+        media: Option<Media>,
+        video_at: Option<Instant>,
+        now: Instant,
+    ) -> Followed {
+        let kind = media.as_ref().map(|media| media.kind);
         Followed {
             name,
             media,
-            state: State::Due(now),
+            state: due(kind, video_at, now),
             backoff: Backoff::default(),
             last: None,
             said: String::new(),
         }
+    }
+
+    /// There is another session to ask on, at once or for pictures at `video_at`.
+    pub(super) fn ask_anew(&mut self, video_at: Option<Instant>, now: Instant) {
+        let kind = self.media.as_ref().map(|media| media.kind);
+        self.state = due(kind, video_at, now);
+        self.backoff = Backoff::default();
     }
 
     /// Asks again after a pause.
@@ -66,6 +80,11 @@ impl Followed {
             ..Parameters::default()
         }
     }
+}
+
+fn due(kind: Option<Kind>, video_at: Option<Instant>, now: Instant) -> State {
+    let later = video_at.filter(|_| kind == Some(Kind::Video));
+    State::Due(later.map_or(now, |at| at.max(now)))
 }
 
 /// Sound from now on, everything else from its newest group's start; after an interruption from where it broke off.
@@ -112,6 +131,19 @@ mod tests {
         assert_eq!(start_at(Some(Kind::Video), None, Draft::D22), newest);
         assert_eq!(start_at(None, None, Draft::D20), newest);
         assert_eq!(start_at(Some(Kind::Video), None, Draft::D18), None);
+    }
+
+    #[test]
+    fn sound_is_asked_for_at_once_and_pictures_when_the_control_plane_allows() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(20);
+        for kind in [None, Some(Kind::Audio)] {
+            assert_eq!(due(kind, Some(later), now), State::Due(now));
+        }
+        let video = Some(Kind::Video);
+        assert_eq!(due(video, Some(later), now), State::Due(later));
+        assert_eq!(due(video, Some(now), later), State::Due(later));
+        assert_eq!(due(video, None, now), State::Due(now));
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) struct Viewing {
     namespace: Namespace,
     wait: Duration,
     wanted: Wanted,
+    /// Pictures are not asked for before.
+    video_at: Option<Instant>,
+    has_token: bool,
     out: Out,
     draft: Draft,
     /// The catalog first, then what it offers.
@@ -80,11 +83,15 @@ struct Wanted {
     video_track: Option<String>,
 }
 
+/// What is wrong when an edge refuses somebody who has shown none.
+const NO_TOKEN: &str = "this edge wants a token: give --token, or --join with --invitation";
+
 impl Viewing {
     pub(super) fn new(
         args: &WatchArgs,
         out: Out,
         namespace: Namespace,
+        has_token: bool,
         now: Instant,
     ) -> Result<Viewing, Failure> {
         let digest = args.run.digest.as_deref().map(Digest::create).transpose();
@@ -97,9 +104,11 @@ impl Viewing {
                 audio_track: args.audio_track.clone(),
                 video_track: args.video_track.clone(),
             },
+            video_at: None,
+            has_token,
             out,
             draft: Draft::D22,
-            tracks: vec![Followed::new(CATALOG_TRACK.to_owned(), None, now)],
+            tracks: vec![Followed::new(CATALOG_TRACK.to_owned(), None, None, now)],
             formats: None,
             recording: None,
             digest: digest.context("the digest").map_err(output)?,
@@ -110,17 +119,17 @@ impl Viewing {
         })
     }
 
-    /// A session is there: everything that has not ended is asked for on it.
-    pub(super) fn connected(&mut self, draft: Draft, now: Instant) {
+    /// A session is there: everything that has not ended is asked for on it, pictures not before `video_at`.
+    pub(super) fn connected(&mut self, draft: Draft, video_at: Option<Instant>, now: Instant) {
         self.draft = draft;
+        self.video_at = video_at;
         self.connected_at.get_or_insert(now);
         for track in self
             .tracks
             .iter_mut()
             .filter(|track| track.state != State::Ended)
         {
-            track.state = State::Due(now);
-            track.backoff = Backoff::default();
+            track.ask_anew(video_at, now);
         }
     }
 
@@ -175,9 +184,10 @@ impl Viewing {
             .unwrap_or_else(|| Instant::now() + RETRY)
     }
 
-    /// Since when nothing has come.
+    /// Since when nothing has come that could have.
     pub(super) fn idle_since(&self) -> Instant {
-        self.last_arrival
+        let video_at = self.video_at;
+        video_at.map_or(self.last_arrival, |at| at.max(self.last_arrival))
     }
 
     /// When the first object came.
@@ -226,6 +236,10 @@ impl Viewing {
             RequestErrorCode::UNAUTHORIZED
             | RequestErrorCode::MALFORMED_AUTH_TOKEN
             | RequestErrorCode::EXPIRED_AUTH_TOKEN => {
+                let words = match self.has_token {
+                    true => words,
+                    false => format!("{NO_TOKEN} ({words})"),
+                };
                 return Err(Failure::new(ExitCode::Denied, anyhow!(words)));
             }
             RequestErrorCode::NOT_SUPPORTED | RequestErrorCode::INVALID_RANGE => {
@@ -404,7 +418,8 @@ impl Viewing {
                 meter,
                 ledger,
             };
-            self.tracks.push(Followed::new(name, Some(media), now));
+            let track = Followed::new(name, Some(media), self.video_at, now);
+            self.tracks.push(track);
         }
         Ok(())
     }
