@@ -90,7 +90,8 @@ async fn whose_invitation_is_no_good_is_told_so_and_ends_with_77() {
     let invited = plane.meeting("council", &["CH"]).await;
     let forged = format!("{}x", invited[0].invitation);
     let mut watch = meridian(&plane, "watch", &forged);
-    watch.args(["--namespace", "p/p-1", "--out", "unused.webm"]);
+    watch.args(["--namespace", "p/p-1", "--out"]);
+    watch.arg(scratch("joining-refused").join("unused.webm"));
     let output = watch.stderr(Stdio::piped()).output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(77), "{said}");
