@@ -3,8 +3,9 @@
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use meridian_loadtest::outcome::Outcome;
+use meridian_loadtest::plan;
 use meridian_loadtest::rehearsal::{self, Given, Plan, RehearsalError, Target};
-use meridian_loadtest::report::{self, live::Screen};
+use meridian_loadtest::report::{self, CompareArgs, live::Screen};
 use meridian_loadtest::scenario::Scenario;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,10 @@ enum Command {
     /// Plays a scenario, judges it and writes a report. Exits with 0 if all that was expected held, with 1 if not, or if
     /// this tester was too slow to say; with 64 if the scenario or a flag is wrong, with 69 if nobody answers.
     Run(Box<Run>),
+    /// Lays two reports beside each other: what has changed from the first to the second.
+    Compare(CompareArgs),
+    /// Works out what a meeting needs: edges, machines, lines, and how late people will hear.
+    Plan(plan::cli::Args),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +69,8 @@ fn main() -> ExitCode {
     meridian_session::tls::install_default();
     match Cli::parse().command {
         Command::Run(args) => run(&args),
+        Command::Compare(args) => compare(&args),
+        Command::Plan(args) => plan(&args),
     }
 }
 
@@ -81,6 +88,29 @@ fn run(args: &Run) -> ExitCode {
         Err((code, error)) => {
             eprintln!("meridian-loadtest: {error:#}");
             ExitCode::from(code)
+        }
+    }
+}
+
+fn compare(args: &CompareArgs) -> ExitCode {
+    match report::compare_files(args) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("meridian-loadtest: {error}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn plan(args: &plan::cli::Args) -> ExitCode {
+    match plan::cli::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("meridian-loadtest: {error:#}");
+            ExitCode::from(USAGE)
         }
     }
 }

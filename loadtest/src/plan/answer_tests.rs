@@ -135,7 +135,7 @@ fn video_costs_cores_and_line() {
     };
     let more = sum(&seeing).0 - sum(&deaf).0;
     let gb_per_s = 700.0 * 1_500_000.0 / 8e9;
-    assert!((more / (gb_per_s * 3.6) - 1.0).abs() < 0.05, "{more}");
+    assert!((more / (gb_per_s * 3.64) - 1.0).abs() < 0.05, "{more}");
     assert!(sum(&seeing).1 - sum(&deaf).1 > 700.0 * 1_500_000.0);
     assert!(
         seeing

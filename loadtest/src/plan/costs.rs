@@ -2,27 +2,26 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What an edge needs, as measured (`docs/performance.md` says on which machine and how). Another machine's own figures may
-/// be given instead.
+/// What an edge needs, as measured by `cargo xtask bench` (the README says on which machine and how). Another machine's own
+/// figures may be given instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Costs {
-    /// CPU for each audio frame to one listener, µs. The dearest measured: 200 listeners, a stream each; with more it falls.
+    /// CPU for each audio frame to one listener, µs, with 200 of them and a stream each; with more it falls (14.9 with 1,000).
     pub audio_object_us: f64,
     /// CPU for each GB of video, s.
     pub video_gb_s: f64,
     /// CPU for somebody who joins, ms, with the first of their media.
     pub join_ms: f64,
-    /// Memory of an edge with nobody there and its cache full of audio, MiB.
+    /// Memory of an edge with hardly anybody there, MiB.
     pub edge_mib: f64,
     /// Memory for each listener, KiB.
     pub listener_kib: f64,
-    /// Memory for each who takes video as well, KiB more.
+    /// Memory for each who takes video as well, KiB more: as much as one who takes nothing else.
     pub viewer_kib: f64,
-    /// Bytes of an audio frame on the wire towards a listener: payload of 160, MoQT, QUIC, UDP and IP, with acknowledged
-    /// overhead.
+    /// Bytes on the wire for an audio frame of 160, with MoQT, QUIC, UDP and IP, and with what the listener acknowledges.
     pub audio_wire_bytes: f64,
-    /// What is sent for each byte of video payload.
+    /// The same for each byte of video.
     pub video_wire_factor: f64,
     /// CPU with several workers beside one, for the same.
     pub workers_factor: f64,
@@ -38,16 +37,16 @@ impl Default for Costs {
     fn default() -> Costs {
         Costs {
             audio_object_us: 16.6,
-            video_gb_s: 3.6,
+            video_gb_s: 3.64,
             join_ms: 1.05,
             edge_mib: 14.0,
             listener_kib: 62.0,
-            viewer_kib: 98.0,
-            audio_wire_bytes: 260.0,
+            viewer_kib: 90.0,
+            audio_wire_bytes: 278.0,
             video_wire_factor: 1.06,
             workers_factor: 1.02,
             measured_listeners: 1_000,
-            measured_viewers: 200,
+            measured_viewers: 500,
             measured_workers: 2,
         }
     }

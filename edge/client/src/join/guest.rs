@@ -193,10 +193,12 @@ impl Guest {
         let mut fresh = shared.fresh.subscribe();
         let mut backoff = Backoff::default();
         let mut refusals = Refusals::default();
+        // An edge that says goodbye still answers, and sooner than a far one: it takes part only if no other does.
+        let mut is_leaving = matches!(cause, Cause::Goaway(_));
         loop {
-            let mut race = Race::new(shared.order(&cause), Instant::now());
+            let mut race = Race::new(shared.order(&cause, is_leaving), Instant::now());
             let token = shared.state().admission.token.clone();
-            let more = || shared.order(&Cause::Lost);
+            let more = || shared.order(&Cause::Lost, is_leaving);
             let run = dialling::run(&mut race, &shared.manner, &token, &mut fresh, more);
             let lost = match run.await {
                 Ok((place, dialed)) => {
@@ -209,6 +211,7 @@ impl Guest {
             if let Some(words) = lost.over {
                 return Err(JoinError::Refused(words));
             }
+            is_leaving = false;
             shared.all_failed(&race.outcomes());
             refusals.note(lost.refused, &token, shared.state().refusal.as_deref())?;
             let pause = backoff.pause(rand::random());
@@ -318,13 +321,17 @@ impl Shared {
         self.nudge.notify_one();
     }
 
-    fn order(&self, cause: &Cause) -> Vec<Place> {
+    fn order(&self, cause: &Cause, is_leaving: bool) -> Vec<Place> {
         let state = self.state();
         let first = match cause {
             Cause::Goaway(uri) => state.route.toward(uri),
             _ => None,
         };
-        state.route.order(first.as_ref(), state.at.as_deref())
+        let at = state.at.as_deref();
+        match is_leaving {
+            true => state.route.elsewhere(first.as_ref(), at),
+            false => state.route.order(first.as_ref(), at),
+        }
     }
 
     fn all_failed(&self, outcomes: &[Outcome]) {

@@ -58,6 +58,16 @@ impl Route {
         first.into_iter().chain(rest).chain(end).cloned().collect()
     }
 
+    /// The same without `from`, unless there is nowhere else to go.
+    pub fn elsewhere(&self, first: Option<&Place>, from: Option<&str>) -> Vec<Place> {
+        let mut order = self.order(first, from);
+        let is_from = |place: &Place| from == Some(place.office.as_str());
+        if !order.iter().all(is_from) {
+            order.retain(|place| !is_from(place));
+        }
+        order
+    }
+
     /// The place a URI points at: one that is known if the address is the same, or else one to be trusted by its
     /// authority.
     pub fn toward(&self, uri: &[u8]) -> Option<Place> {
@@ -134,5 +144,18 @@ mod tests {
         let many: Vec<_> = (0..20).map(|n| place(&n.to_string())).collect();
         route.renew(many);
         assert_eq!(route.order(None, None).len(), KEPT);
+    }
+
+    #[test]
+    fn who_is_asked_to_leave_does_not_come_back_while_there_is_another() {
+        let all = route(&["a", "b", "c"]);
+        assert_eq!(names(&all.elsewhere(None, Some("b"))), ["a", "c"]);
+        let toward = place("b");
+        assert_eq!(names(&all.elsewhere(Some(&toward), Some("b"))), ["a", "c"]);
+        assert_eq!(
+            names(&all.elsewhere(Some(&place("d")), Some("a"))),
+            ["d", "b", "c"]
+        );
+        assert_eq!(names(&route(&["a"]).elsewhere(None, Some("a"))), ["a"]);
     }
 }
