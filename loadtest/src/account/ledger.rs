@@ -55,10 +55,17 @@ impl Ledger {
         self.heard
     }
 
-    /// Groups from the first to `last` (or the newest, if that is later) that have not come.
+    /// Groups from the first to `last` that have not come. What is missing after it may still have been on its way; of more
+    /// than 2.5 s before the newest, all that is missing is taken to be lost.
     pub fn lost(&self, last: u64) -> u64 {
         let Some(first) = self.first else { return 0 };
-        (self.newest.max(last) - first + 1).saturating_sub(self.heard)
+        let missing = (self.newest.max(last) - first + 1).saturating_sub(self.heard);
+        let after = self.newest.saturating_sub(last).min(u64::from(u128::BITS));
+        let heard_after = match after {
+            0 => 0,
+            after => (self.recent << (u128::BITS - after as u32)).count_ones(),
+        };
+        missing.saturating_sub(after.saturating_sub(u64::from(heard_after)))
     }
 
     /// Whether nothing has come yet.
@@ -85,8 +92,24 @@ mod tests {
             heard,
             [InOrder, InOrder, InOrder, Again, OutOfOrder, Again, InOrder]
         );
-        assert_eq!((ledger.heard(), ledger.lost(0)), (5, 3));
+        assert_eq!((ledger.heard(), ledger.lost(12)), (5, 3));
         assert_eq!(ledger.lost(14), 5, "up to what was to come");
+    }
+
+    #[test]
+    fn a_hole_after_the_last_that_counts_is_no_loss() {
+        let (ledger, _) = of(&[100, 101, 103, 104, 106]);
+        for (last, lost) in [
+            (106, 2),
+            (105, 2),
+            (104, 1),
+            (102, 1),
+            (101, 0),
+            (100, 0),
+            (0, 0),
+        ] {
+            assert_eq!(ledger.lost(last), lost, "up to {last}");
+        }
     }
 
     #[test]
@@ -99,7 +122,7 @@ mod tests {
     #[test]
     fn a_long_silence_is_lost_whole_and_nothing_of_it_is_taken_for_new() {
         let (mut ledger, _) = of(&[1, 10_001]);
-        assert_eq!(ledger.lost(0), 9_999);
+        assert_eq!(ledger.lost(10_001), 9_999);
         assert_eq!(ledger.hear(2), Heard::Again);
         assert_eq!(ledger.hear(10_001 - 127), Heard::OutOfOrder);
         let (mut ledger, _) = of(&[1, u64::MAX]);

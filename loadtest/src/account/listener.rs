@@ -196,10 +196,10 @@ impl Listener {
         }
     }
 
-    /// Listens to a source no longer, which published up to `last` while it was listened to; none if that is not known.
-    pub fn drop_source(&mut self, source: u32, last: Option<u64>, book: &mut Book) {
+    /// Listens to a source no longer, of which every group up to `last` was to have come by now.
+    pub fn drop_source(&mut self, source: u32, last: u64, book: &mut Book) {
         if let Some(ledger) = self.tracks.remove(&source) {
-            book.count(self.cell, Count::Lost, ledger.lost(last.unwrap_or(0)));
+            book.count(self.cell, Count::Lost, ledger.lost(last));
         }
         if let Some(mut picture) = self.pictures.remove(&source) {
             picture.close();

@@ -71,8 +71,7 @@ impl Story {
         let now = self.at(ms);
         let last = (START_US + (ms - 100) * 1_000) / 20_000;
         for source in 0..4 {
-            self.listener
-                .drop_source(source, Some(last), &mut self.book);
+            self.listener.drop_source(source, last, &mut self.book);
         }
         self.listener.leave(now, &mut self.book);
         self.book.close()

@@ -315,10 +315,8 @@ impl Delegate {
             return;
         }
         let now = Instant::now();
-        let clock = self.house.programme.clock;
-        let until_us = clock.unix_us(now).saturating_sub(LEEWAY_US);
         for want in std::mem::take(&mut self.wants) {
-            self.settle(&want, Some(until_us));
+            self.settle(&want);
         }
         let mut book = self.book.borrow_mut();
         match end {
@@ -386,7 +384,5 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BOTH: Duration = Duration::from_secs(3);
 /// Before asking again for a track that was refused or has ended.
 const AGAIN: Duration = Duration::from_millis(200);
-/// What was captured later than this before the end may still have been on its way.
-const LEEWAY_US: u64 = 1_000_000;
 /// Frames of audio and video of all that is wanted, of more than the time two edges are heard.
 const OVERLAP: usize = 4_096;

@@ -123,11 +123,13 @@ impl Delegate {
         of_wants.chain(former).chain(self.cues.deadline()).min()
     }
 
-    /// Tells the account what was to come of a track: what was captured before `until_us`, if that is known.
-    pub(super) fn settle(&mut self, want: &Want, until_us: Option<u64>) {
-        let until_us = until_us.map(|until| want.until_us.map_or(until, |own| own.min(until)));
+    /// Tells the account what was to have come of a track: of what was captured up to its end, all but the newest, which may
+    /// still be on its way.
+    pub(super) fn settle(&mut self, want: &Want) {
         let programme = &self.house.programme;
-        let last = until_us.map(|until| programme.audio_before(&want.voice, until));
+        let until_us = programme.clock.unix_us(Instant::now()) - LEEWAY_US;
+        let until_us = want.until_us.map_or(until_us, |own| own.min(until_us));
+        let last = programme.audio_before(&want.voice, until_us);
         self.listener
             .drop_source(want.source, last, &mut self.book.borrow_mut());
     }
@@ -152,11 +154,12 @@ impl Delegate {
             for session in sessions.into_iter().flatten() {
                 session.cancel(want.key);
             }
-            // Of a language that was left nobody knows what was still to come.
-            self.settle(&want, want.until_us);
+            self.settle(&want);
         }
     }
 }
 
 /// What somebody said last may come this much after their turn.
 const TAIL: Duration = Duration::from_millis(1_500);
+/// A frame that was lost on a slow line and sent again, twice, may be this late.
+const LEEWAY_US: u64 = 1_000_000;
