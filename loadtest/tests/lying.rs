@@ -5,10 +5,8 @@ mod liar;
 #[allow(dead_code)] // Its edges are for others.
 #[path = "common/network.rs"]
 mod network;
-#[allow(dead_code)]
 #[path = "../../edge/client/tests/common/offices.rs"]
 mod offices;
-#[allow(dead_code)] // Its meetings are for others.
 #[path = "../../edge/client/tests/common/plane.rs"]
 mod plane;
 

@@ -4,7 +4,6 @@
 mod network;
 #[path = "../../edge/client/tests/common/offices.rs"]
 mod offices;
-#[allow(dead_code)] // Its meetings are for others.
 #[path = "../../edge/client/tests/common/plane.rs"]
 mod plane;
 

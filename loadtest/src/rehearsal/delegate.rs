@@ -189,7 +189,9 @@ impl Delegate {
         let before = self.current.replace(listening);
         if let Some(before) = before {
             let (too_old, _) = self.former.replace((before, Instant::now() + BOTH)).unzip();
-            too_old.map(Listening::cut);
+            if let Some(too_old) = too_old {
+                too_old.cut();
+            }
         }
         for index in 0..self.wants.len() {
             self.ask(index).await;
@@ -217,7 +219,9 @@ impl Delegate {
                 after(&error).map(Some)
             }
             None => {
-                self.current.take().map(Listening::cut);
+                if let Some(lost) = self.current.take() {
+                    lost.cut();
+                }
                 Ok(Some(Cause::Lost))
             }
         }

@@ -73,7 +73,7 @@ impl Sources {
             match is_ready.recv().await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
-                    return Err(RehearsalError::Unavailable(format!("{error}")));
+                    return Err(RehearsalError::Unavailable(error.to_string()));
                 }
                 None => return Err(RehearsalError::Unavailable("no speaker came".to_owned())),
             }

@@ -5,6 +5,7 @@ use super::error::JoinError;
 use super::keeper;
 use super::measured::Measured;
 use super::race::{Outcome, Race};
+use super::refusals::Refusals;
 use super::replicas::{NoAnswer, Replicas};
 use super::route::{Place, Route};
 use super::told::{Cause, Told};
@@ -235,45 +236,6 @@ impl Guest {
     }
 }
 
-/// How long edges have refused tokens, another one included: an edge that has just started may not have its keys yet.
-#[derive(Default)]
-struct Refusals {
-    said: Option<String>,
-    first: Option<(String, Instant)>,
-}
-
-impl Refusals {
-    fn note(
-        &mut self,
-        refused: Option<String>,
-        token: &str,
-        refusal: Option<&str>,
-    ) -> Result<(), JoinError> {
-        let Some(said) = refused else { return Ok(()) };
-        if let Some(refusal) = refusal {
-            return Err(JoinError::Refused(refusal.to_owned()));
-        }
-        let now = Instant::now();
-        let (before, since) = self.first.get_or_insert_with(|| (token.to_owned(), now));
-        if before != token && since.elapsed() >= REFUSED_FOR {
-            return Err(JoinError::Refused(said));
-        }
-        self.said = Some(said);
-        Ok(())
-    }
-
-    fn or(self, outcomes: &[Outcome]) -> JoinError {
-        if let Some(said) = self.said {
-            return JoinError::Refused(said);
-        }
-        let each = outcomes.iter().map(|outcome| {
-            let error = outcome.error.as_deref().unwrap_or("no answer");
-            format!("{}: {error}", outcome.office)
-        });
-        JoinError::NoEdge(each.collect::<Vec<_>>().join("; "))
-    }
-}
-
 impl Shared {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state
@@ -496,8 +458,6 @@ fn waiting_words(waiting: &Waiting) -> String {
 
 /// What failed longer ago than this may have come back.
 const LATELY: Duration = Duration::from_secs(30);
-/// An edge has the control plane's keys within this.
-const REFUSED_FOR: Duration = Duration::from_secs(3);
 /// Offices remembered for the report.
 const OFFICES_KEPT: usize = 64;
 /// Whatever it says, the control plane is not asked more often than this.

@@ -11,6 +11,7 @@ mod invitation;
 mod keeper;
 mod measured;
 pub mod race;
+mod refusals;
 mod replicas;
 pub mod route;
 mod told;
