@@ -89,13 +89,7 @@ impl Watch {
                 return Ok(());
             }
             self.check_patience()?;
-            if self
-                .former
-                .as_ref()
-                .is_some_and(|former| Instant::now() >= former.until)
-            {
-                self.leave_former();
-            }
+            self.leave_former_in_time();
             // The time asked for counts from the first object on.
             end = end.max(length.and_then(|length| Some(self.viewing.first_at()? + length)));
             let wake = self.viewing.wake_at().min(Instant::now() + LOOK_EVERY);
@@ -108,22 +102,9 @@ impl Watch {
                     listening = Some(Box::pin(found.dialed.line.clone().silence()));
                     self.connected(found);
                 }
-                event = next(self.inlet.as_mut()) => match event {
-                    Event::Ended(error) => {
-                        let cause = self.way.after(&error)?;
-                        say(&format!("the session ended ({error}); connecting again"));
-                        listening = None;
-                        self.lose();
-                        dialing.get_or_insert_with(|| self.find(cause));
-                    }
-                    Event::Goaway(goaway) => {
-                        if dialing.is_none() {
-                            say("the edge asks to go elsewhere; connecting there");
-                            dialing = Some(self.find(Cause::Goaway(goaway.uri)));
-                        }
-                    }
-                    event => self.take(event)?,
-                },
+                event = next(self.inlet.as_mut()) => {
+                    self.handle(event, &mut dialing, &mut listening)?;
+                }
                 event = next(self.former.as_mut().map(|former| &mut former.inlet)) => match event {
                     event @ Event::Arrival { .. } => self.viewing.take(event)?,
                     Event::Ended(_) => self.leave_former(),
@@ -143,6 +124,31 @@ impl Watch {
                 }
             }
         }
+    }
+
+    fn handle(
+        &mut self,
+        event: Event,
+        dialing: &mut Option<Finding>,
+        listening: &mut Option<Listening>,
+    ) -> Result<(), Failure> {
+        match event {
+            Event::Ended(error) => {
+                let cause = self.way.after(&error)?;
+                say(&format!("the session ended ({error}); connecting again"));
+                *listening = None;
+                self.lose();
+                dialing.get_or_insert_with(|| self.find(cause));
+            }
+            Event::Goaway(goaway) => {
+                if dialing.is_none() {
+                    say("the edge asks to go elsewhere; connecting there");
+                    *dialing = Some(self.find(Cause::Goaway(goaway.uri)));
+                }
+            }
+            event => self.take(event)?,
+        }
+        Ok(())
     }
 
     /// Looks for another session, at once unless those before have ended at once.
@@ -193,6 +199,13 @@ impl Watch {
             self.leave_former();
         }
         Ok(())
+    }
+
+    fn leave_former_in_time(&mut self) {
+        let is_late = |former: &Former| Instant::now() >= former.until;
+        if self.former.as_ref().is_some_and(is_late) {
+            self.leave_former();
+        }
     }
 
     /// Lets go of a session that is not needed any more.
