@@ -1,8 +1,10 @@
 //! Places kept for delegates who are on their way, by one replica.
 
+use super::Site;
+use super::share::MAX_SILENCE;
 use crate::ids::{Office, Person, SessionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Reservations, each for one session at one office. At most as many as edges have places, and for each person as many as
 /// they may have sessions.
@@ -25,7 +27,7 @@ struct Kept {
 }
 
 impl Ledger {
-    /// Keeps a place until `expires`, instead of one that is kept for the same session, and instead of the person's oldest
+    /// Keeps a place until `expires`, and until it is known that nobody has come, instead of one that is kept for the same session, and instead of the person's oldest
     /// if they have `most` already.
     pub fn reserve(
         &mut self,
@@ -80,12 +82,37 @@ impl Ledger {
         }
     }
 
-    /// Lets go of the places whose time is over.
+    /// Lets go of places that nobody can come to any more, and that nobody has come to: whose time is over, and whose edge
+    /// has reported since.
+    pub fn settle(&mut self, sites: &[Site], now: Instant) {
+        let reported = |office: &Office| {
+            let site = sites.iter().find(|site| site.office == *office)?;
+            site.reported
+        };
+        let over = self
+            .by_expiry
+            .iter()
+            .take_while(|(expires, _)| *expires <= now);
+        let has_not_come = |(expires, session): &&(Instant, SessionId)| {
+            let office = self.office(session);
+            let reported = office.and_then(reported);
+            reported.is_some_and(|reported| *expires + UNDER_WAY <= reported)
+        };
+        let free = over
+            .filter(has_not_come)
+            .map(|(_, session)| session.clone());
+        for session in free.collect::<Vec<_>>() {
+            self.release(&session);
+            self.expired += 1;
+        }
+    }
+
+    /// Lets go of places whose time is long over: an edge that has not reported since is not sent anybody.
     pub fn expire(&mut self, now: Instant) {
         while let Some((_, session)) = self
             .by_expiry
             .first()
-            .filter(|(expires, _)| *expires <= now)
+            .filter(|(expires, _)| *expires + UNHEARD <= now)
         {
             let session = session.clone();
             self.release(&session);
@@ -110,14 +137,20 @@ impl Ledger {
 
     /// When the next place is let go.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.by_expiry.first().map(|(expires, _)| *expires)
+        self.by_expiry
+            .first()
+            .map(|(expires, _)| *expires + UNHEARD)
     }
 }
+
+/// How long a report may be under way: somebody who came at the last moment is in the one after it.
+const UNDER_WAY: Duration = Duration::from_secs(2);
+/// When an edge that has reported nothing of a place's time is not sent anybody.
+const UNHEARD: Duration = MAX_SILENCE.saturating_add(UNDER_WAY);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_place_is_kept_until_it_is_released_moved_or_too_old() {
@@ -137,12 +170,13 @@ mod tests {
         ledger.release(&session("c"));
         ledger.release(&session("c"));
         assert_eq!((ledger.reserved(&geneva), ledger.reserved(&cairo)), (1, 1));
-        assert_eq!(ledger.poll_timeout(), Some(later));
-        ledger.expire(later);
+        assert_eq!(ledger.poll_timeout(), Some(later + UNHEARD));
+        ledger.expire(later + UNHEARD);
         assert_eq!((ledger.reserved(&geneva), ledger.reserved(&cairo)), (0, 1));
         assert_eq!(ledger.office(&session("b")), Some(&cairo));
         assert_eq!(ledger.expired(), 1);
     }
+
     #[test]
     fn a_person_has_as_many_places_as_sessions_and_a_new_one_instead_of_the_oldest() {
         let (now, mut ledger) = (Instant::now(), Ledger::default());
@@ -156,7 +190,7 @@ mod tests {
         assert_eq!(ledger.reserved(&geneva), 3);
         let kept = (0..=1_000).filter(|n| ledger.office(&session(*n)).is_some());
         assert_eq!(kept.collect::<Vec<_>>(), [998, 999, 1_000]);
-        ledger.expire(now + Duration::from_secs(1));
+        ledger.expire(now + Duration::from_secs(1) + UNHEARD);
         assert!(ledger.by_person.is_empty() && ledger.by_expiry.is_empty());
     }
 

@@ -163,6 +163,7 @@ impl Placer {
         now: Instant,
     ) -> Result<Placement, NoPlace> {
         self.ledger.expire(now);
+        self.ledger.settle(sites, now);
         self.ledger.release(&request.session);
         let placement = self.look(request, sites, occupancy, now)?;
         let first = placement

@@ -286,6 +286,6 @@ impl Occupancy {
 }
 
 /// Nobody is sent to an edge that has not reported for so long: what it has is not known.
-const MAX_SILENCE: Duration = Duration::from_secs(10);
+pub(super) const MAX_SILENCE: Duration = Duration::from_secs(10);
 /// Changes of the table that may be under way at a time; they are rare.
 const MAX_TABLES: usize = 8;

@@ -143,7 +143,8 @@ fn a_refusal_says_what_is_missing() {
             .unwrap();
     }
     assert_eq!(refused(&mut placer, &sites), Refusal::Full);
-    let later = now + Duration::from_secs(15);
+    // A report of after their time, which may have been under way for two seconds.
+    let later = now + Duration::from_secs(17);
     sites
         .iter_mut()
         .for_each(|site| site.reported = Some(later));

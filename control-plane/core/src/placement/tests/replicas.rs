@@ -68,6 +68,32 @@ fn what_a_lost_replica_has_given_away_is_counted_and_its_part_is_used_by_the_oth
     world.check();
 }
 
+#[test]
+fn a_place_is_kept_until_it_is_known_whether_somebody_has_come() {
+    let mut world = World::new(2, Instant::now());
+    let hear = |world: &mut World| {
+        for edge in 0..EDGES {
+            world.report(0, edge);
+            world.deliver(0);
+        }
+    };
+    for number in 0..3 {
+        world.join(0, number).unwrap();
+    }
+    world.pass(Duration::from_secs(9));
+    hear(&mut world);
+    world.arrive(0);
+    // The time of all three is over; one has come since the edges reported.
+    world.pass(Duration::from_secs(6));
+    assert!(world.join(0, 3).is_err());
+    world.check();
+    world.pass(Duration::from_secs(2));
+    hear(&mut world);
+    let free = (4..9).filter(|number| world.join(0, *number).is_ok());
+    assert_eq!(free.count(), 2, "those who have not come");
+    world.check();
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Join(usize, u32),
