@@ -1,10 +1,11 @@
 //! A certificate authority of one's own, and what it issues: ECDSA P-256, made by `openssl` and
 //! kept while it is valid.
 //!
-//! For development only: the authority's key lies beside its certificate.
+//! For development only: the authority's key lies beside its certificate. Commands at once take
+//! turns at a folder: two halves of different authorities would fit nobody.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -37,6 +38,8 @@ impl Authority {
         let authority = Self {
             folder: folder.to_owned(),
         };
+        fs::create_dir_all(folder)?;
+        let _turn = authority.turn()?;
         if !lasts(&authority.certificate()) {
             authority.create()?;
         }
@@ -56,6 +59,7 @@ impl Authority {
     pub fn identity(&self, subject: &str, names: &[&str]) -> Result<Identity> {
         let file = |extension| self.folder.join(format!("{subject}.{extension}"));
         let extensions = extensions(names)?;
+        let _turn = self.turn()?;
         let identity = Identity {
             certificate: file("pem"),
             key: file("key"),
@@ -73,8 +77,14 @@ impl Authority {
         self.folder.join("ca.key")
     }
 
+    /// Waits until nobody else works in the folder; it is this one's until the file is dropped.
+    fn turn(&self) -> Result<File> {
+        let file = File::create(self.folder.join("lock"))?;
+        file.lock()?;
+        Ok(file)
+    }
+
     fn create(&self) -> Result<()> {
-        fs::create_dir_all(&self.folder)?;
         let mut request = openssl(&["req", "-x509", "-days", AUTHORITY_DAYS, "-nodes"]);
         request
             .args(NEW_KEY)

@@ -50,6 +50,30 @@ fn an_office_gets_a_certificate_for_both_ends_signed_by_the_authority() {
 }
 
 #[test]
+fn who_wants_an_authority_at_the_same_moment_gets_the_same_one() {
+    let folder = folder("certs-at-once");
+    let offices = ["geneva", "bangkok", "cairo", "addis-ababa"];
+    std::thread::scope(|scope| {
+        for office in offices {
+            let folder = &folder;
+            scope.spawn(move || {
+                let authority = Authority::ensure(folder).unwrap();
+                authority
+                    .identity(office, &[&format!("DNS:{office}")])
+                    .unwrap();
+            });
+        }
+    });
+    let authority = folder.join("ca.pem");
+    for office in offices {
+        openssl(
+            &["verify", "-CAfile", &authority.to_string_lossy()],
+            &folder.join(format!("{office}.pem")),
+        );
+    }
+}
+
+#[test]
 fn valid_certificates_are_used_again() {
     let folder = folder("certs-again");
     let read = |identity: &Identity| fs::read(&identity.certificate).unwrap();

@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_configuration_has_the_form_the_edge_reads() {
-        let folder = crate::workspace::made("test-office").unwrap();
+        let folder = crate::workspace::made("test-office/bangkok").unwrap();
         let authority = Authority::ensure(&folder).unwrap();
         let at = ["127.0.0.1:4443", "127.0.0.1:4444"].map(|at| at.parse().unwrap());
         let mut office = Office::at("bangkok", at);
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn an_edge_with_a_control_plane_is_not_open_and_has_no_neighbours_of_its_own() {
-        let folder = crate::workspace::made("test-office").unwrap();
+        let folder = crate::workspace::made("test-office/cairo").unwrap();
         let authority = Authority::ensure(&folder).unwrap();
         let at = ["127.0.0.1:4443", "127.0.0.1:4444"].map(|at| at.parse().unwrap());
         let mut office = Office::at("cairo", at);
