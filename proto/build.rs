@@ -1,4 +1,4 @@
-//! Generates the contract's code and its descriptor from `meridian/v1/*.proto`, without protoc.
+//! Generates the contracts' code from `meridian/**/*.proto`, and the descriptor of the control plane's, without protoc.
 
 use prost::Message;
 use std::path::PathBuf;
@@ -12,9 +12,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("meridian.v1.binpb"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure()
-        .bytes(".")
-        .emit_rerun_if_changed(false)
-        .compile_fds(descriptors)?;
+    let agents = protox::compile(["meridian/loadtest/v1/agents.proto"], ["."])?;
+    for contract in [descriptors, agents] {
+        tonic_prost_build::configure()
+            .bytes(".")
+            .emit_rerun_if_changed(false)
+            .compile_fds(contract)?;
+    }
     Ok(())
 }

@@ -66,9 +66,11 @@ fn a_removed_field_a_changed_type_and_a_lost_call_are_breaks() {
 
 #[test]
 fn every_message_field_value_and_call_says_what_it_means() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("meridian/v1");
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("meridian");
+    let folders = ["v1", "loadtest/v1"].map(|folder| fs::read_dir(root.join(folder)));
+    let files = folders.map(|files| files.expect("the contract is there"));
     let mut bare = Vec::new();
-    for file in fs::read_dir(folder).expect("the contract is there") {
+    for file in files.into_iter().flatten() {
         let path = file.expect("it can be read").path();
         let text = fs::read_to_string(&path).expect("it can be read");
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
