@@ -2,7 +2,7 @@
 
 use crate::outcome::{Cell, Count, Figures, Key, Latency, Outcome, Spread, Tick};
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What delegates of one thread have gone through. Small steps for each frame: cells and regions are known by number.
 #[derive(Debug)]
@@ -46,6 +46,33 @@ struct Second {
 }
 
 impl Clock {
+    /// The wall's time of this machine as it is now, and from now on as the clock says that never jumps.
+    pub fn wall() -> Clock {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+        let unix = unix.unwrap_or_default().as_micros();
+        Clock {
+            start: Instant::now(),
+            start_unix_us: u64::try_from(unix).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The same clock, beginning later.
+    pub fn after(self, later: Duration) -> Clock {
+        let start = self.start + later;
+        Clock {
+            start,
+            start_unix_us: self.unix_us(start),
+        }
+    }
+
+    /// When the wall's clock says this, in microseconds since the Unix epoch.
+    pub fn instant(&self, unix_us: u64) -> Instant {
+        match unix_us.checked_sub(self.start_unix_us) {
+            Some(after) => self.start + Duration::from_micros(after),
+            None => self.start - Duration::from_micros(self.start_unix_us - unix_us),
+        }
+    }
+
     /// The wall's time at an instant, in microseconds since the Unix epoch.
     pub fn unix_us(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.start);

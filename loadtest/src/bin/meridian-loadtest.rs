@@ -2,9 +2,11 @@
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use meridian_loadtest::agents::cli::{AgentArgs, CoordinatorArgs};
+use meridian_loadtest::agents::{self, AgentsError, Lobby};
 use meridian_loadtest::outcome::Outcome;
 use meridian_loadtest::plan;
-use meridian_loadtest::rehearsal::{self, Given, Plan, RehearsalError, Target};
+use meridian_loadtest::rehearsal::{self, Given, Plan, Players, RehearsalError, Target};
 use meridian_loadtest::report::{self, CompareArgs, live::Screen};
 use meridian_loadtest::scenario::Scenario;
 use std::net::SocketAddr;
@@ -26,6 +28,9 @@ enum Command {
     /// Plays a scenario, judges it and writes a report. Exits with 0 if all that was expected held, with 1 if not, or if
     /// this tester was too slow to say; with 64 if the scenario or a flag is wrong, with 69 if nobody answers.
     Run(Box<Run>),
+    /// Plays its part of a rehearsal that `run --agents` holds, perhaps on another machine. Exits with 0 once what it has
+    /// measured is delivered; with 64 if a flag is wrong or it is not let in, with 69 if no coordinator answers or it has gone.
+    Agent(AgentArgs),
     /// Lays two reports beside each other: what has changed from the first to the second.
     Compare(CompareArgs),
     /// Works out what a meeting needs: edges, machines, lines, and how late people will hear.
@@ -63,33 +68,49 @@ struct Run {
     /// Where the report goes; target/meridian/loadtest/NAME-TIME if not given.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    agents: CoordinatorArgs,
 }
 
 fn main() -> ExitCode {
     meridian_session::tls::install_default();
     match Cli::parse().command {
         Command::Run(args) => run(&args),
+        Command::Agent(args) => agent(&args),
         Command::Compare(args) => compare(&args),
         Command::Plan(args) => plan(&args),
     }
 }
 
 fn run(args: &Run) -> ExitCode {
+    match on_a_runtime(rehearse(args)) {
+        Ok(outcome) if outcome.holds() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(failed) => told(&failed),
+    }
+}
+
+fn agent(args: &AgentArgs) -> ExitCode {
+    match on_a_runtime(play(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => told(&failed),
+    }
+}
+
+fn on_a_runtime<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let outcome = runtime
-        .context("no runtime")
-        .map_err(|error| (1, error))
-        .and_then(|runtime| runtime.block_on(rehearse(args)));
-    match outcome {
-        Ok(outcome) if outcome.holds() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err((code, error)) => {
-            eprintln!("meridian-loadtest: {error:#}");
-            ExitCode::from(code)
-        }
-    }
+    let runtime = runtime.context("no runtime").map_err(|error| (1, error))?;
+    runtime.block_on(work)
+}
+
+/// What to exit with, and why.
+type Failed = (u8, anyhow::Error);
+
+fn told((code, error): &Failed) -> ExitCode {
+    eprintln!("meridian-loadtest: {error:#}");
+    ExitCode::from(*code)
 }
 
 fn compare(args: &CompareArgs) -> ExitCode {
@@ -115,29 +136,21 @@ fn plan(args: &plan::cli::Args) -> ExitCode {
     }
 }
 
-async fn rehearse(args: &Run) -> Result<Outcome, (u8, anyhow::Error)> {
+async fn rehearse(args: &Run) -> Result<Outcome, Failed> {
     let usage = |error| (USAGE, error);
     let file = &args.scenario;
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string());
     let text = text.map_err(usage)?;
     let scenario = Scenario::parse(&text, file).map_err(|error| usage(error.into()))?;
-    let plan = Plan {
-        scenario,
-        text,
-        threads: args.threads,
-    };
+    let plan = Plan { scenario, text };
     let told = |error: RehearsalError| (error.exit_code(), error.into());
     let target = Target::open(&given(args)).await.map_err(told)?;
-    let (end, over) = watch::channel(false);
-    tokio::spawn(async move {
-        meridian_client::link::stopped().await;
-        end.send_replace(true);
-        // Whoever asks twice does not want to wait.
-        meridian_client::link::stopped().await;
-        std::process::exit(130);
-    });
+    let over = asked_to_end();
+    let players = players(args, over.clone()).await;
+    let players = players.map_err(|error| told(error.into()))?;
     let mut screen = Screen::open();
-    let outcome = rehearsal::run(&plan, &target, |progress| screen.show(&progress), over).await;
+    let show = |progress| screen.show(&progress);
+    let outcome = rehearsal::run(&plan, &target, players, show, over).await;
     screen.close();
     let outcome = outcome.map_err(told)?;
     let folder = folder(args, &outcome);
@@ -147,6 +160,36 @@ async fn rehearse(args: &Run) -> Result<Outcome, (u8, anyhow::Error)> {
         .map_err(|error| (1, error))?;
     tell(&folder, &outcome);
     Ok(outcome)
+}
+
+/// This process, or agents once all are there.
+async fn players(args: &Run, over: watch::Receiver<bool>) -> Result<Players, AgentsError> {
+    let Some(terms) = args.agents.terms()? else {
+        return Ok(Players::Here(args.threads));
+    };
+    let lobby = Lobby::open(terms).await?;
+    let gathered = lobby.gather(|who| println!("{who}"), over).await;
+    gathered.map(Players::Agents)
+}
+
+async fn play(args: &AgentArgs) -> Result<(), Failed> {
+    let told = |error: AgentsError| (error.exit_code(), error.into());
+    let visit = args.visit().map_err(told)?;
+    let attended = agents::attend(&visit, |how| println!("{how}"), asked_to_end());
+    attended.await.map_err(told)
+}
+
+/// True once the user, or whoever started the program, wants it to end.
+fn asked_to_end() -> watch::Receiver<bool> {
+    let (end, over) = watch::channel(false);
+    tokio::spawn(async move {
+        meridian_client::link::stopped().await;
+        end.send_replace(true);
+        // Whoever asks twice does not want to wait.
+        meridian_client::link::stopped().await;
+        std::process::exit(130);
+    });
+    over
 }
 
 fn given(args: &Run) -> Given {

@@ -76,6 +76,12 @@ pub struct Tester {
     pub behind: Spread,
     /// How late arrivals were started after they were due.
     pub arrivals_behind: Spread,
+    /// Threads that broke down: what their delegates went through is missing.
+    #[serde(default)]
+    pub broken: u32,
+    /// Packets of delegates that its kernel had no room for.
+    #[serde(default)]
+    pub overflow: u64,
     /// Its clock ahead of the coordinator's, in microseconds; 0 for the coordinator itself.
     pub clock_ahead_us: i64,
     /// How far that may be wrong.

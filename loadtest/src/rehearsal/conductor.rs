@@ -7,10 +7,11 @@ use super::stage::Stage;
 use crate::account::Clock;
 use crate::outcome::Happening;
 use crate::scenario::{Event, Happens};
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
@@ -21,6 +22,8 @@ pub(super) struct Conductor {
     pub(super) organiser: Organiser,
     pub(super) stage: Option<Arc<Stage>>,
     pub(super) roads: Arc<Roads>,
+    /// Offices whose edges are cut off, for those who play elsewhere.
+    pub(super) cut_off: watch::Sender<BTreeSet<String>>,
 }
 
 impl Conductor {
@@ -59,14 +62,24 @@ impl Conductor {
             }
             Happens::EdgeUndrain => return self.organiser.undrain(office).await,
             Happens::Command => return command(&event.command).await,
-            // Delegates' last miles are here, all other paths the stage's.
-            Happens::EdgeCut => self.roads.cut(office, true),
-            Happens::EdgeHeal => self.roads.cut(office, false),
+            // Delegates' last miles are the testers', all other paths the stage's.
+            Happens::EdgeCut => self.cut(office, true),
+            Happens::EdgeHeal => self.cut(office, false),
             _ => {}
         }
         let nobody = || RehearsalError::Usage("there is no stage".to_owned());
         let stage = self.stage.as_ref().ok_or_else(nobody)?;
         stage.happen(event).await
+    }
+
+    fn cut(&self, office: &str, is_cut: bool) {
+        self.roads.cut(office, is_cut);
+        self.cut_off.send_modify(|all| {
+            match is_cut {
+                true => all.insert(office.to_owned()),
+                false => all.remove(office),
+            };
+        });
     }
 }
 

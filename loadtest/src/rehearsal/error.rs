@@ -1,5 +1,7 @@
 //! Why there is no rehearsal.
 
+use crate::agents::AgentsError;
+
 /// Why there is no rehearsal, or none to the end.
 #[derive(Debug, thiserror::Error)]
 pub enum RehearsalError {
@@ -12,6 +14,9 @@ pub enum RehearsalError {
     /// This machine does not do what is needed.
     #[error("{0}: {1}")]
     Machine(String, std::io::Error),
+    /// Agents are not there, or not ready.
+    #[error(transparent)]
+    Agents(#[from] AgentsError),
 }
 
 impl RehearsalError {
@@ -27,6 +32,7 @@ impl RehearsalError {
             RehearsalError::Usage(_) => 64,
             RehearsalError::Unavailable(_) => 69,
             RehearsalError::Machine(..) => 1,
+            RehearsalError::Agents(error) => error.exit_code(),
         }
     }
 }

@@ -9,12 +9,10 @@ pub(super) struct Course<'a> {
     pub(super) published: &'a Spread,
     /// How busy the thread that publishes was, as a share of a core.
     pub(super) sources: f64,
-    /// Packets the kernel had no room for.
-    pub(super) overflow: u64,
     /// It was ended before its time.
     pub(super) is_interrupted: bool,
-    /// Threads of delegates that broke down.
-    pub(super) broken: usize,
+    /// Whose figures are missing, and why.
+    pub(super) lost: &'a [String],
 }
 
 /// Why not to believe it; nothing if there is no reason.
@@ -23,9 +21,7 @@ pub(super) fn of(outcome: &Outcome, course: &Course<'_>) -> Health {
     if course.is_interrupted {
         reasons.push("it was ended before its time".to_owned());
     }
-    if course.broken > 0 {
-        reasons.push(format!("{} threads of delegates broke down", course.broken));
-    }
+    reasons.extend(course.lost.iter().cloned());
     let events = outcome.happenings.iter().filter_map(failed);
     reasons.extend(events);
     outcome
@@ -42,12 +38,6 @@ pub(super) fn of(outcome: &Outcome, course: &Course<'_>) -> Health {
         let share = course.sources * 100.0;
         reasons.push(format!("the thread that publishes was {share:.0} % busy"));
     }
-    if course.overflow > 0 {
-        let lost = course.overflow;
-        reasons.push(format!(
-            "this machine's kernel had no room for {lost} packets of delegates"
-        ));
-    }
     Health {
         invalid_because: reasons,
     }
@@ -60,6 +50,16 @@ fn failed(happening: &Happening) -> Option<String> {
 
 fn lagging(tester: &Tester, reasons: &mut Vec<String>) {
     let name = &tester.name;
+    if tester.broken > 0 {
+        let broken = tester.broken;
+        reasons.push(format!("{name}: {broken} threads of delegates broke down"));
+    }
+    if tester.overflow > 0 {
+        let lost = tester.overflow;
+        reasons.push(format!(
+            "{name}: its kernel had no room for {lost} packets of delegates"
+        ));
+    }
     let mut above = |what: &str, ms: Option<f64>, limit: f64| {
         if ms.is_some_and(|ms| ms > limit) {
             let ms = ms.unwrap_or_default();
@@ -120,9 +120,8 @@ mod tests {
         let course = Course {
             published,
             sources: 0.0,
-            overflow: 0,
             is_interrupted: false,
-            broken: 0,
+            lost: &[],
         };
         of(outcome, &course).invalid_because
     }
@@ -145,6 +144,8 @@ mod tests {
             behind: spread(&[300]),
             arrivals_behind: spread(&[150]),
             busiest: 0.99,
+            broken: 1,
+            overflow: 7,
             ..Tester::default()
         };
         let mut outcome = outcome(late);
@@ -154,7 +155,7 @@ mod tests {
             ..Happening::default()
         });
         let reasons = reasons(&outcome, &spread(&[200]));
-        assert_eq!(reasons.len(), 6, "{reasons:?}");
+        assert_eq!(reasons.len(), 8, "{reasons:?}");
         assert!(reasons[0].contains("edge-kill bangkok"));
     }
 }

@@ -3,6 +3,8 @@
 use super::harbour;
 use super::mile::{Home, Roads};
 use super::programme::Programme;
+use super::target::Target;
+use crate::account::Clock;
 use crate::scenario::{Part, Profile, Scenario};
 use crate::wan::LinkParams;
 use meridian_client::join::{JoinError, Manner, Replicas};
@@ -35,8 +37,28 @@ pub(super) struct LastMile {
 }
 
 impl House {
+    /// Of a meeting that begins soon; its clock may be set anew until anybody comes.
+    pub(super) fn new(
+        scenario: &Scenario,
+        target: &Target,
+        meeting: String,
+        cast: &[Part],
+    ) -> House {
+        let edges = target.edges.iter();
+        let edges = edges.map(|edge| (edge.clients, edge.office.clone()));
+        House {
+            programme: Programme::new(scenario, &target.places, meeting, Clock::wall()),
+            control: target.control.clone(),
+            control_ca: target.control_ca.clone(),
+            edge_trust: target.edge_trust.clone(),
+            roads: Arc::new(Roads::new(target.places.clone(), edges)),
+            miles: House::miles(scenario, cast),
+            seed: scenario.seed,
+        }
+    }
+
     /// The last miles of everybody in the cast. Their links have been checked with the scenario.
-    pub(super) fn miles(scenario: &Scenario, cast: &[Part]) -> BTreeMap<String, LastMile> {
+    fn miles(scenario: &Scenario, cast: &[Part]) -> BTreeMap<String, LastMile> {
         let named = cast.iter().map(|part| &part.profile);
         let mile = |name: &String| {
             let profile = scenario.profile(name).unwrap_or_default();

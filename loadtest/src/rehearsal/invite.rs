@@ -23,7 +23,7 @@ pub(super) struct Organiser {
 }
 
 /// Personal links by participant.
-pub(super) type Invitations = BTreeMap<String, String>;
+pub(crate) type Invitations = BTreeMap<String, String>;
 
 impl Organiser {
     /// Connects when it is asked to do something.
@@ -46,7 +46,7 @@ impl Organiser {
                 .control
                 .iter()
                 .map(channel)
-                .collect::<Result<_, _>>()?,
+                .collect::<Result<_, RehearsalError>>()?,
             token: token.map_err(|_| RehearsalError::Usage("the token is none".to_owned()))?,
         })
     }

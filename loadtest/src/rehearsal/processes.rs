@@ -8,15 +8,20 @@ use std::time::{Duration, Instant};
 
 /// Samples so far, by process.
 #[derive(Debug, Default)]
-pub(super) struct Sampler {
+pub(crate) struct Sampler {
+    /// What this process is called.
+    own: String,
     watched: Vec<Watched>,
     processes: Vec<Process>,
 }
 
 impl Sampler {
-    /// Of these processes, and of this one.
-    pub(super) fn new(watched: Vec<Watched>) -> Sampler {
-        let mut sampler = Sampler::default();
+    /// Of these processes, and of this one, which is called so.
+    pub(crate) fn new(own: &str, watched: Vec<Watched>) -> Sampler {
+        let mut sampler = Sampler {
+            own: own.to_owned(),
+            ..Sampler::default()
+        };
         sampler.watch(watched);
         sampler
     }
@@ -25,14 +30,14 @@ impl Sampler {
     pub(super) fn watch(&mut self, watched: Vec<Watched>) {
         self.watched = watched;
         self.watched.push(Watched {
-            name: "load tester".to_owned(),
+            name: self.own.clone(),
             role: Role::Tester,
             pid: std::process::id(),
         });
     }
 
     /// One of each that lives.
-    pub(super) fn sample(&mut self, clock: Clock) {
+    pub(crate) fn sample(&mut self, clock: Clock) {
         for watched in &self.watched {
             let Some(sample) = sample(watched.pid, clock) else {
                 continue;
@@ -53,7 +58,7 @@ impl Sampler {
     }
 
     /// All of them.
-    pub(super) fn close(self) -> Vec<Process> {
+    pub(crate) fn close(self) -> Vec<Process> {
         self.processes
     }
 }
@@ -99,15 +104,15 @@ fn sockets(pid: u32) -> u64 {
     links.filter(is_socket).count() as u64
 }
 
-/// This machine.
-pub(super) fn machine() -> Machine {
+/// This machine, under this name.
+pub(super) fn machine(name: &str) -> Machine {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let processor = processor
         .lines()
         .find_map(|line| line.strip_prefix("model name"));
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     Machine {
-        name: "local".to_owned(),
+        name: name.to_owned(),
         cores: cores() as u32,
         processor: processor
             .unwrap_or_default()
@@ -132,7 +137,7 @@ mod tests {
             start: Instant::now(),
             start_unix_us: 0,
         };
-        let mut sampler = Sampler::new(Vec::new());
+        let mut sampler = Sampler::new("load tester", Vec::new());
         sampler.sample(clock);
         let processes = sampler.close();
         assert_eq!(processes[0].role, Role::Tester);

@@ -187,14 +187,7 @@ impl Programme {
 
     /// The instant of a capture time.
     pub(super) fn instant(&self, unix_us: u64) -> Instant {
-        let Clock {
-            start,
-            start_unix_us,
-        } = self.clock;
-        match unix_us.checked_sub(start_unix_us) {
-            Some(after) => start + Duration::from_micros(after),
-            None => start - Duration::from_micros(start_unix_us - unix_us),
-        }
+        self.clock.instant(unix_us)
     }
 
     /// From the first arrival to an instant.

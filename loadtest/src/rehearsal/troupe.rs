@@ -17,6 +17,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::sleep_until;
 
 /// A thread that plays delegates.
+#[derive(Debug)]
 pub(super) struct Troupe {
     thread: JoinHandle<Played>,
     glance: Arc<Mutex<Glance>>,

@@ -4,7 +4,8 @@ use crate::offices::Office;
 use crate::plane::Plane;
 use meridian_control_plane::tokens::Access;
 use meridian_loadtest::outcome::Outcome;
-use meridian_loadtest::rehearsal::{self, Plan, Target};
+use meridian_loadtest::rehearsal::{self, Plan, Players, RehearsalError, Target};
+use meridian_loadtest::report::live::Progress;
 use meridian_loadtest::scenario::{Places, Scenario};
 use meridian_session::tls::Trust;
 use std::path::Path;
@@ -31,15 +32,10 @@ impl Network {
 
     /// Plays a scenario.
     pub(crate) async fn play(&self, text: &str) -> Outcome {
-        let scenario = Scenario::parse(text, Path::new("test.toml")).expect("a good scenario");
-        let plan = Plan {
-            scenario,
-            text: text.to_owned(),
-            threads: 2,
-        };
         let (_end, over) = watch::channel(false);
-        let outcome = rehearsal::run(&plan, &self.target(), |_| (), over).await;
-        outcome.expect("it can be played")
+        let target = self.target();
+        let played = play_by(Players::Here(2), text, &target, |_| (), over);
+        played.await.expect("it can be played")
     }
 
     /// As somebody sees it who has an operator's token.
@@ -63,4 +59,20 @@ impl Network {
             stage: None,
         }
     }
+}
+
+/// Has a scenario played.
+pub(crate) async fn play_by(
+    players: Players,
+    text: &str,
+    target: &Target,
+    show: impl FnMut(Progress),
+    over: watch::Receiver<bool>,
+) -> Result<Outcome, RehearsalError> {
+    let scenario = Scenario::parse(text, Path::new("test.toml")).expect("a good scenario");
+    let plan = Plan {
+        scenario,
+        text: text.to_owned(),
+    };
+    rehearsal::run(&plan, target, players, show, over).await
 }
