@@ -4,6 +4,7 @@
 //! with `cargo xtask up`. `meridian-loadtest` then plays the rest of the scenario against it. What is to happen to the
 //! network meanwhile it asks for on a TCP port (`door`, `request`), and gets (`scenery`).
 
+mod crew;
 pub mod door;
 pub mod request;
 pub mod scenery;
@@ -21,7 +22,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 
-use self::{door::Door, scenery::Scenery, wanted::Wanted};
+use self::{crew::Crew, door::Door, scenery::Scenery, wanted::Wanted};
 use crate::{
     certs::Authority,
     setup::{self, Need},
@@ -47,6 +48,9 @@ pub struct Args {
     /// Where the report goes; a folder of the scenario's own below `target/meridian/loadtest` if not said.
     #[arg(long, conflicts_with = "all")]
     out: Option<PathBuf>,
+    /// Have so many agents of this machine play the delegates, as on several machines.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MOST_AGENTS))]
+    agents: Option<u8>,
     /// For `meridian-loadtest run`, after `--`.
     #[arg(last = true)]
     rest: Vec<String>,
@@ -144,9 +148,16 @@ impl Runner<'_> {
         let control = network.control.clone();
         let offices = network.offices().map(str::to_owned).collect();
         let wide = network.wide.clone();
+        let mut crew = self.crew(&network)?;
         let mut scenery = Scenery::new(&mut network.supervisor, wide, offices, description);
-        let tester = self.start_tester(wanted, &door, &out)?;
+        let tester = self.start_tester(wanted, &door, &out, crew.as_ref())?;
+        if let Some(crew) = &mut crew {
+            crew.start()?;
+        }
         let code = self.attend(tester, &door, &mut scenery)?;
+        if let Some(crew) = crew {
+            crew.end();
+        }
         if self.args.keep {
             say!(
                 "\nThe network runs until Ctrl-C. Control plane: {}",
@@ -166,11 +177,29 @@ impl Runner<'_> {
         Ok(code)
     }
 
-    fn start_tester(&self, wanted: &Wanted, door: &Door, out: &Path) -> Result<Child> {
+    /// Agents, if they are wanted.
+    fn crew(&self, network: &Network) -> Result<Option<Crew>> {
+        let Some(agents) = self.args.agents else {
+            return Ok(None);
+        };
+        let at = network.port_for_agents()?;
+        Crew::prepare(&network.folder, at, agents).map(Some)
+    }
+
+    fn start_tester(
+        &self,
+        wanted: &Wanted,
+        door: &Door,
+        out: &Path,
+        crew: Option<&Crew>,
+    ) -> Result<Child> {
         let mut command = process::tied(world::program("meridian-loadtest"));
         command.arg("run").arg(&wanted.file);
         command.args(["--stage", &door.address.to_string()]);
         command.arg("--out").arg(out).args(&self.args.rest);
+        if let Some(crew) = crew {
+            command.args(crew.for_the_coordinator());
+        }
         command.spawn().context("cannot start meridian-loadtest")
     }
 
@@ -258,6 +287,9 @@ const FAILED: u8 = 70;
 
 /// How soon an end or a Ctrl-C is noticed; requests do not wait for it.
 const A_MOMENT: Duration = Duration::from_millis(50);
+
+/// Each is a process with threads of its own; more on one machine only get into each other's way.
+const MOST_AGENTS: i64 = 16;
 
 /// By then the tester has written its report.
 const GRACE: Duration = Duration::from_secs(30);

@@ -62,7 +62,7 @@ pub struct Network {
     /// Where clients find each edge, by office.
     pub doors: BTreeMap<String, SocketAddr>,
     configs: BTreeMap<String, PathBuf>,
-    _block: Block,
+    block: Block,
 }
 
 impl Network {
@@ -119,7 +119,7 @@ impl Network {
             sites: plan.sites.clone(),
             doors: offices.iter().map(|o| (o.id.clone(), o.clients)).collect(),
             configs,
-            _block: block,
+            block,
         };
         for site in &plan.sites {
             network.launch(&site.id)?;
@@ -148,6 +148,14 @@ impl Network {
     /// If it does not answer.
     pub fn tree(&self) -> Result<Tree> {
         Ok(Tree::read(&self.control.ask(&["topology", "show"])?))
+    }
+
+    /// A free port where the load tester may let agents in.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn port_for_agents(&self) -> Result<SocketAddr> {
+        self.block.port(AGENTS_HOST, AGENTS)
     }
 
     /// Every office's id.
@@ -197,6 +205,11 @@ fn place(block: &Block, plan: &Plan) -> Result<Vec<Office>> {
 const CLIENTS: u16 = 4433;
 
 const NEIGHBOURS: u16 = 4444;
+
+/// Away from offices, the control plane and etcd.
+const AGENTS_HOST: u8 = 230;
+
+const AGENTS: u16 = 7000;
 
 const START_UP: Duration = Duration::from_secs(15);
 
