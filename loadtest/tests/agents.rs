@@ -16,8 +16,7 @@ use meridian_proto::loadtest::attend_response::Said as Heard;
 use meridian_proto::loadtest::coordinator_service_client::CoordinatorServiceClient;
 use network::{Network, play_by};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,13 +61,17 @@ struct Coordinator {
 
 impl Coordinator {
     async fn open(agents: u32) -> Coordinator {
+        Coordinator::open_as(agents, None).await
+    }
+
+    async fn open_as(agents: u32, identity: Option<(Vec<u8>, Vec<u8>)>) -> Coordinator {
         meridian_session::tls::install_default();
         let folder = TempDir::new().expect("a temporary folder");
         std::fs::write(folder.path().join("token"), "secret\n").expect("the folder is ours");
         let terms = Terms {
             agents,
             listen: "127.0.0.1:0".parse().expect("an address"),
-            identity: None,
+            identity,
             token: "secret".to_owned(),
             wait: PATIENCE,
         };
@@ -77,7 +80,14 @@ impl Coordinator {
     }
 
     fn agent(&self, name: &str) -> Child {
-        agent(self.lobby.address(), name, self.folder.path().join("token"))
+        let url = format!("http://{}", self.lobby.address());
+        agent(&url, name, &self.token_file())
+            .spawn()
+            .expect("it starts")
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.folder.path().join("token")
     }
 
     /// Once all are there.
@@ -88,19 +98,19 @@ impl Coordinator {
     }
 }
 
-fn agent(coordinator: SocketAddr, name: &str, token_file: PathBuf) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_meridian-loadtest"))
+fn agent(coordinator: &str, name: &str, token_file: &Path) -> Command {
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_meridian-loadtest"));
+    agent
         .arg("agent")
-        .args(["--coordinator", &format!("http://{coordinator}")])
+        .args(["--coordinator", coordinator])
         .arg("--token-file")
         .arg(token_file)
         .args(["--name", name, "--threads", "1"])
         .env("MERIDIAN_LOADTEST_WAIT", "30s")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("it starts")
+        .kill_on_drop(true);
+    agent
 }
 
 /// What it exits with, and its last words.
@@ -282,7 +292,9 @@ async fn an_agent_with_another_token_or_of_another_version_is_turned_away_with_w
     let coordinator = Coordinator::open(1).await;
     let wrong = coordinator.folder.path().join("wrong");
     std::fs::write(&wrong, "guessed").expect("the folder is ours");
-    let (code, words) = ended(agent(coordinator.lobby.address(), "x", wrong)).await;
+    let url = format!("http://{}", coordinator.lobby.address());
+    let refused = agent(&url, "x", &wrong).spawn().expect("it starts");
+    let (code, words) = ended(refused).await;
     assert_eq!(code, Some(64));
     assert!(
         words.contains("the token is not the coordinator's"),
@@ -300,17 +312,42 @@ async fn an_agent_with_another_token_or_of_another_version_is_turned_away_with_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_come_in_over_tls_and_tell_nothing_to_a_coordinator_they_cannot_verify() {
+    let network = Network::raise(&[]).await;
+    let read = |name: &str| std::fs::read(network.plane.folder().join(name)).expect("it is there");
+    let identity = (read("localhost.pem"), read("localhost.key"));
+    let coordinator = Coordinator::open_as(1, Some(identity)).await;
+    let url = format!("https://localhost:{}", coordinator.lobby.address().port());
+    let token_file = coordinator.token_file();
+    network.plane.sign("somebody-else");
+    let other = network.plane.folder().join("somebody-else.pem");
+    let come = |ca: &Path, wait: &str| {
+        let mut agent = agent(&url, "x", &token_file);
+        agent.env("MERIDIAN_LOADTEST_CA", ca);
+        agent.env("MERIDIAN_LOADTEST_WAIT", wait);
+        agent.spawn().expect("it starts")
+    };
+    let (code, words) = ended(come(&other, "0s")).await;
+    assert_eq!(code, Some(69));
+    assert!(words.contains("certificate"), "{words}");
+    let verified = come(&network.plane.ca(), "20s");
+    drop(coordinator.gather().await);
+    let (code, words) = ended(verified).await;
+    assert_eq!(code, Some(1));
+    assert!(words.contains("does not take place"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_too_many_is_turned_away_and_all_go_when_nothing_comes_of_it() {
     let coordinator = Coordinator::open(1).await;
-    let (address, token) = (
-        coordinator.lobby.address(),
-        coordinator.folder.path().join("token"),
-    );
+    let (address, token) = (coordinator.lobby.address(), coordinator.token_file());
     let one = coordinator.agent("one");
     let (_end, over) = watch::channel(false);
     let lobby = tokio::spawn(coordinator.lobby.gather(|_| (), over));
     let assembly = lobby.await.expect("it runs").expect("one comes");
-    let (code, words) = ended(agent(address, "two", token)).await;
+    let mut two = agent(&format!("http://{address}"), "two", &token);
+    let two = two.spawn().expect("it starts");
+    let (code, words) = ended(two).await;
     assert_eq!(code, Some(64));
     assert!(words.contains("all 1 agents are there"), "{words}");
     drop(assembly);

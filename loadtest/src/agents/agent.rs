@@ -21,7 +21,7 @@ use url::Url;
 /// Which coordinator an agent joins, and as whom.
 #[derive(Clone, Debug)]
 pub struct Visit {
-    /// As in https://load.example:7000.
+    /// As in `https://load.example:7000`.
     pub coordinator: Url,
     /// The authorities of its certificate, PEM; for https alone.
     pub ca: Vec<u8>,

@@ -35,7 +35,7 @@ pub struct CoordinatorArgs {
 /// For `agent`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AgentArgs {
-    /// Where the coordinator lets agents in, as in https://load.example:7000.
+    /// Where the coordinator lets agents in, as in `https://load.example:7000`.
     #[arg(long, value_name = "URL", env = "MERIDIAN_LOADTEST_COORDINATOR")]
     coordinator: Url,
     /// The authorities of its certificate (PEM); the machine's if not given.
