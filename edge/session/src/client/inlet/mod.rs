@@ -4,7 +4,9 @@ mod reader;
 
 pub use reader::Arrival;
 
-use crate::session::{RequestEvent, RequestSender, SendError, Session, SessionError};
+use crate::session::{DataStream, RequestEvent, RequestSender, SendError, Session, SessionError};
+use crate::transport::RecvStream;
+use bytes::Bytes;
 use meridian_wire::control::{Goaway, RequestError, Subscribe, SubscribeOk};
 use meridian_wire::error::PublishDoneCode;
 use meridian_wire::{FullTrackName, Message, Parameters, ResetCode};
@@ -15,7 +17,10 @@ use tokio::task::JoinSet;
 /// Subscriptions on one session. Dropped, they are cancelled.
 pub struct Inlet {
     session: Session,
+    /// Of streams that are not there whole when they are accepted.
     arrivals: mpsc::Receiver<(u64, Arrival)>,
+    arrivals_out: reader::Out,
+    goaway: watch::Receiver<Option<Goaway>>,
     answers: mpsc::Receiver<(usize, RequestEvent)>,
     answers_out: mpsc::Sender<(usize, RequestEvent)>,
     subscriptions: HashMap<usize, Subscription>,
@@ -24,6 +29,7 @@ pub struct Inlet {
     cancelled: HashMap<u64, FullTrackName>,
     /// Arrivals of tracks whose SUBSCRIBE_OK is still on its way.
     early: VecDeque<(u64, Arrival)>,
+    /// What one stream or SUBSCRIBE_OK has brought: no more than the edge may send ahead.
     ready: VecDeque<(usize, Arrival)>,
     early_dropped: u64,
     /// The edge has said goodbye, once.
@@ -79,12 +85,11 @@ impl Inlet {
     pub fn new(session: Session) -> Inlet {
         let (arrivals_out, arrivals) = mpsc::channel(ARRIVALS);
         let (answers_out, answers) = mpsc::channel(ANSWERS);
-        let mut tasks = JoinSet::new();
-        let taking = reader::take_all(session.clone(), arrivals_out);
-        tasks.spawn(async move { Some(taking.await) });
         Inlet {
+            goaway: session.goaway(),
             session,
             arrivals,
+            arrivals_out,
             answers,
             answers_out,
             subscriptions: HashMap::new(),
@@ -94,7 +99,7 @@ impl Inlet {
             ready: VecDeque::new(),
             early_dropped: 0,
             leaving: false,
-            tasks,
+            tasks: JoinSet::new(),
         }
     }
 
@@ -146,6 +151,7 @@ impl Inlet {
             return;
         };
         sender.reset(ResetCode::CANCELLED);
+        self.ready.retain(|(of, _)| *of != track);
         let known = self.track_by_alias.iter();
         let known = known.filter(|(_, other)| **other == track);
         for alias in known.map(|(alias, _)| *alias).collect::<Vec<_>>() {
@@ -156,7 +162,6 @@ impl Inlet {
 
     /// What happens next. Safe to drop.
     pub async fn next(&mut self) -> Event {
-        let mut goaway = self.session.goaway();
         loop {
             if let Some((track, arrival)) = self.ready.pop_front() {
                 return Event::Arrival { track, arrival };
@@ -169,16 +174,39 @@ impl Inlet {
                     }
                 }
                 Some((alias, arrival)) = self.arrivals.recv() => self.sort(alias, arrival),
+                data = self.session.accept_data() => match data {
+                    Ok(DataStream::Subgroup { first, stream }) => self.take(first, stream),
+                    // Nothing was fetched.
+                    Ok(DataStream::Fetch { mut stream, .. }) => stream.stop(ResetCode::CANCELLED),
+                    Err(error) => return Event::Ended(error),
+                },
+                datagram = self.session.accept_datagram() => match datagram {
+                    Ok(datagram) => reader::of_datagram(datagram)
+                        .for_each(|(alias, arrival)| self.sort(alias, arrival)),
+                    Err(error) => return Event::Ended(error),
+                },
                 Some(ended) = self.tasks.join_next() => {
                     if let Ok(Some(error)) = ended {
                         return Event::Ended(error);
                     }
                 }
-                goaway = said(&mut goaway), if !self.leaving => {
+                goaway = said(&mut self.goaway), if !self.leaving => {
                     self.leaving = true;
                     return Event::Goaway(goaway);
                 }
             }
+        }
+    }
+
+    /// Most streams are there whole: an object in one packet.
+    fn take(&mut self, first: Bytes, stream: RecvStream) {
+        let rest = reader::read_now(first, stream, |(alias, arrival)| self.sort(alias, arrival));
+        if let Some(rest) = rest {
+            let reading = rest.read(self.arrivals_out.clone());
+            self.tasks.spawn(async move {
+                reading.await;
+                None
+            });
         }
     }
 

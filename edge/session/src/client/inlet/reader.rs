@@ -1,8 +1,7 @@
-//! Reads data streams and datagrams into whole objects.
+//! Puts together whole objects of what comes on data streams and in datagrams.
 
 use crate::client::Object;
-use crate::session::{DataStream, Session, SessionError};
-use crate::transport::RecvStream;
+use crate::transport::{RecvStream, TryRead};
 use bytes::{Bytes, BytesMut};
 use meridian_wire::ResetCode;
 use meridian_wire::data::{
@@ -11,7 +10,6 @@ use meridian_wire::data::{
 use meridian_wire::property::Properties;
 use std::time::Instant;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 /// What arrives on a track.
 #[derive(Clone, Debug)]
@@ -32,41 +30,91 @@ pub enum Arrival {
     TrackEnd,
 }
 
-type Out = mpsc::Sender<(u64, Arrival)>;
+/// Where what is read later goes, with its track's alias.
+pub(super) type Out = mpsc::Sender<(u64, Arrival)>;
 
-/// Takes everything that comes over `session` until it ends.
-pub(super) async fn take_all(session: Session, out: Out) -> SessionError {
-    let mut streams = JoinSet::new();
+/// What a datagram brings, with its track's alias.
+pub(super) fn of_datagram(datagram: ObjectDatagram) -> impl Iterator<Item = (u64, Arrival)> {
+    let (alias, group) = (datagram.track_alias, datagram.group);
+    let is_object = datagram.status == ObjectStatus::Normal;
+    let end = (is_object && datagram.end_of_group).then_some(Arrival::GroupEnd { group });
+    let object = is_object.then(|| {
+        let properties = Properties(datagram.properties.unwrap_or_default());
+        arrived(group, datagram.object, properties, datagram.payload)
+    });
+    let both = object.into_iter().chain(end);
+    both.map(move |arrival| (alias, arrival))
+}
+
+/// A stream whose end is still to come.
+pub(super) struct Unfinished {
+    reading: Reading,
+    stream: RecvStream,
+}
+
+/// Reads what has come of a stream, as a stream of one packet has whole, and gives it to `take`; the rest is returned. Streams
+/// read like this stay in order.
+pub(super) fn read_now(
+    first: Bytes,
+    mut stream: RecvStream,
+    mut take: impl FnMut((u64, Arrival)),
+) -> Option<Unfinished> {
+    let mut reading = Reading::default();
+    let mut bytes = first;
     loop {
-        while streams.try_join_next().is_some() {}
-        tokio::select! {
-            data = session.accept_data() => match data {
-                Ok(DataStream::Subgroup { first, stream }) => {
-                    streams.spawn(read(first, stream, out.clone()));
+        reading.decoder.push(bytes);
+        loop {
+            match reading.next() {
+                Ok(Some(arrival)) => take(arrival),
+                Ok(None) => break,
+                Err(code) => {
+                    stream.stop(code);
+                    return None;
                 }
-                // Nothing was fetched.
-                Ok(DataStream::Fetch { mut stream, .. }) => stream.stop(ResetCode::CANCELLED),
-                Err(error) => return error,
-            },
-            datagram = session.accept_datagram() => match datagram {
-                Ok(datagram) => send_datagram(datagram, &out).await,
-                Err(error) => return error,
-            },
+            }
         }
+        bytes = match stream.try_read_chunk(MAX_CHUNK) {
+            Ok(TryRead::Chunk(chunk)) => chunk,
+            Ok(TryRead::Fin) => {
+                reading.end().into_iter().for_each(take);
+                return None;
+            }
+            Ok(TryRead::Pending) => return Some(Unfinished { reading, stream }),
+            // Cut off: the ledger finds what is missing.
+            Err(_) => return None,
+        };
     }
 }
 
-async fn send_datagram(datagram: ObjectDatagram, out: &Out) {
-    let (alias, group) = (datagram.track_alias, datagram.group);
-    if datagram.status != ObjectStatus::Normal {
-        return;
-    }
-    let properties = Properties(datagram.properties.unwrap_or_default());
-    let object = arrived(group, datagram.object, properties, datagram.payload);
-    // Fails only when nobody watches any more.
-    let _ = out.send((alias, object)).await;
-    if datagram.end_of_group {
-        let _ = out.send((alias, Arrival::GroupEnd { group })).await;
+impl Unfinished {
+    /// Reads it to its end.
+    pub(super) async fn read(self, out: Out) {
+        let Unfinished {
+            mut reading,
+            mut stream,
+        } = self;
+        loop {
+            let Ok(chunk) = stream.read_chunk(MAX_CHUNK).await else {
+                return;
+            };
+            let Some(bytes) = chunk else { break };
+            reading.decoder.push(bytes);
+            loop {
+                match reading.next() {
+                    // Fails only when nobody watches any more.
+                    Ok(Some(arrival)) => {
+                        if out.send(arrival).await.is_err() {
+                            return;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(code) => return stream.stop(code),
+                }
+            }
+        }
+        if let Some(end) = reading.end() {
+            let _ = out.send(end).await;
+        }
     }
 }
 
@@ -74,33 +122,6 @@ async fn send_datagram(datagram: ObjectDatagram, out: &Out) {
 struct Partial {
     header: ObjectHeader,
     payload: Vec<Bytes>,
-}
-
-async fn read(first: Bytes, mut stream: RecvStream, out: Out) {
-    let mut reading = Reading::default();
-    let mut chunk = Some(first);
-    while let Some(bytes) = chunk {
-        reading.decoder.push(bytes);
-        loop {
-            match reading.next() {
-                Ok(Some(arrival)) => {
-                    if out.send(arrival).await.is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => break,
-                Err(code) => return stream.stop(code),
-            }
-        }
-        chunk = match stream.read_chunk(MAX_CHUNK).await {
-            Ok(chunk) => chunk,
-            // Cut off: the ledger finds what is missing.
-            Err(_) => return,
-        };
-    }
-    if let Some((alias, group)) = reading.place.filter(|_| reading.decoder.is_at_boundary()) {
-        let _ = out.send((alias, Arrival::GroupEnd { group })).await;
-    }
 }
 
 #[derive(Default)]
@@ -112,6 +133,12 @@ struct Reading {
 }
 
 impl Reading {
+    /// What the stream's proper end brings.
+    fn end(&self) -> Option<(u64, Arrival)> {
+        let place = self.place.filter(|_| self.decoder.is_at_boundary());
+        place.map(|(alias, group)| (alias, Arrival::GroupEnd { group }))
+    }
+
     /// The next whole arrival in what was pushed; an error says how to stop the stream.
     fn next(&mut self) -> Result<Option<(u64, Arrival)>, ResetCode> {
         loop {
