@@ -8,6 +8,7 @@
 pub mod account;
 pub mod agents;
 pub mod bench;
+pub mod capacity;
 pub mod delegates;
 pub mod outcome;
 pub mod plan;

@@ -20,5 +20,6 @@ pub use control::{Command, CommandError, Direction};
 pub use emulator::{Emulator, EmulatorConfig};
 pub use link::Link;
 pub use network::{Answer, LineError, LinesError, LinkLine, Network, RequestError, Sum};
+pub(crate) use overflow::overflow;
 pub use params::{Change, Changes, LinkParams, ParamError};
 pub use stats::{LinkStats, Stats};

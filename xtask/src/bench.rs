@@ -30,6 +30,9 @@ pub struct Args {
     /// One short round of the audience of 200.
     #[arg(long)]
     quick: bool,
+    /// Measure the load tester instead: how much one core of it receives of a source with no relay in it.
+    #[arg(long)]
+    tester: bool,
     /// Only these processes' scenarios, such as `audio-streams-200` or `joins`; may be repeated.
     #[arg(long)]
     only: Vec<String>,
@@ -47,6 +50,9 @@ pub struct Args {
 /// If something does not build, cannot be installed, or cannot be measured.
 pub fn run(args: &Args) -> Result<()> {
     setup::ensure(&[Need::Build])?;
+    if args.tester {
+        return tester(args);
+    }
     let installed = args.peer.iter().map(|peer| peer::install(*peer));
     let peers = installed.collect::<Result<Vec<_>>>()?;
     shell::run(&mut shell::command(
@@ -64,6 +70,23 @@ pub fn run(args: &Args) -> Result<()> {
         bench_core()?;
     }
     shell::run(&mut processes(args, &peers))
+}
+
+fn tester(args: &Args) -> Result<()> {
+    let build = [
+        "build",
+        "--profile=dist",
+        "--package=meridian-loadtest",
+        "--bin=meridian-loadtest",
+    ];
+    shell::run(&mut shell::command("cargo", build))?;
+    let built = workspace::target().join("dist");
+    let mut command = undisturbed(built.join("meridian-loadtest"));
+    command.arg("capacity");
+    if let Some(seconds) = args.seconds {
+        command.arg(format!("--seconds={seconds}"));
+    }
+    shell::run(&mut command)
 }
 
 fn bench_core() -> Result<()> {

@@ -3,7 +3,6 @@
 use super::bare;
 use super::conference;
 use super::load;
-use super::replay;
 use super::suite;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -22,8 +21,6 @@ enum What {
     Run(suite::Args),
     /// Be the yardstick: a server that fans bytes out with no relay in it.
     Bare(bare::Args),
-    /// Be a source of audio for anybody who subscribes, with no edge in it: to measure what listens.
-    Replay(replay::Args),
     /// Be the load of one scenario and print its figures as a line of JSON.
     Load(load::Args),
     /// Speak at one edge, listen at another, and print as a line of JSON what became of every frame.
@@ -36,7 +33,6 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().what {
         What::Run(args) => suite::run(&args),
         What::Bare(args) => bare::run(&args),
-        What::Replay(args) => replay::run(&args),
         What::Load(args) => load::run(&args),
         What::Conference(args) => conference::run(&args),
     };

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The core of what is measured.
-pub(super) const RELAY_CORE: usize = 0;
+pub(crate) const RELAY_CORE: usize = 0;
 /// The core of the load.
-pub(super) const LOAD_CORE: usize = 1;
+pub(crate) const LOAD_CORE: usize = 1;
 
 /// A server under measurement; killed when dropped.
 pub(super) struct Server {
@@ -79,7 +79,7 @@ impl Drop for Server {
 ///
 /// # Errors
 /// There is no such core: relay and load would measure each other.
-pub(super) fn stay_on(core: usize) -> Result<()> {
+pub(crate) fn stay_on(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).with_context(|| format!("core {core} cannot be used"))
@@ -89,7 +89,7 @@ pub(super) fn stay_on(core: usize) -> Result<()> {
 ///
 /// # Errors
 /// The process is gone, or the kernel keeps no such account.
-pub(super) fn cpu(pid: u32) -> Result<Duration> {
+pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let mut nanos = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let account = fs::read_to_string(task?.path().join("schedstat"))?;

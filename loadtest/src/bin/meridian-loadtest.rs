@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use meridian_loadtest::agents::cli::{AgentArgs, CoordinatorArgs};
 use meridian_loadtest::agents::{self, AgentsError, Lobby};
+use meridian_loadtest::capacity::{self, replay};
 use meridian_loadtest::outcome::Outcome;
 use meridian_loadtest::plan;
 use meridian_loadtest::rehearsal::{self, Given, Plan, Players, RehearsalError, Target};
@@ -35,6 +36,10 @@ enum Command {
     Compare(CompareArgs),
     /// Works out what a meeting needs: edges, machines, lines, and how late people will hear.
     Plan(plan::cli::Args),
+    /// Measures this tester itself: how much one core of it receives of a source with no edge in it.
+    Capacity(capacity::Args),
+    /// Be that source: play audio to anybody who subscribes.
+    Replay(replay::Args),
 }
 
 #[derive(Debug, Args)]
@@ -79,6 +84,8 @@ fn main() -> ExitCode {
         Command::Agent(args) => agent(&args),
         Command::Compare(args) => compare(&args),
         Command::Plan(args) => plan(&args),
+        Command::Capacity(args) => done(capacity::run(&args)),
+        Command::Replay(args) => done(replay::run(&args)),
     }
 }
 
@@ -132,6 +139,16 @@ fn plan(args: &plan::cli::Args) -> ExitCode {
         Err(error) => {
             eprintln!("meridian-loadtest: {error:#}");
             ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn done(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("meridian-loadtest: {error:#}");
+            ExitCode::FAILURE
         }
     }
 }

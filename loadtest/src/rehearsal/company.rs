@@ -3,9 +3,9 @@
 use super::error::RehearsalError;
 use super::house::House;
 use super::invite::Invitations;
-use super::mile::Roads;
 use super::pace;
 use super::processes::{cores, machine};
+use super::quay::Roads;
 use super::standing::Standing;
 use super::target::{Target, raise_open_files};
 use super::troupe::{Parts, Played, Troupe};

@@ -2,7 +2,7 @@
 
 use super::error::RehearsalError;
 use super::invite::Organiser;
-use super::mile::Roads;
+use super::quay::Roads;
 use super::stage::Stage;
 use crate::account::Clock;
 use crate::outcome::Happening;

@@ -6,6 +6,7 @@ mod wants;
 use super::house::House;
 use super::listening::{Listening, Want};
 use super::programme::Medium;
+use super::quay::Quay;
 use crate::account::{AudioFrame, Book, Listener, VideoFrame};
 use crate::outcome::Key;
 use crate::scenario::{Channel, Part, Stay};
@@ -31,6 +32,7 @@ pub(super) struct Delegate {
     /// Among all delegates.
     number: u64,
     invitation: String,
+    quay: Quay,
     book: Rc<RefCell<Book>>,
     listener: Listener,
     channel: Channel,
@@ -65,6 +67,7 @@ impl Delegate {
         house: Arc<House>,
         (number, part): (u64, Part),
         invitation: String,
+        quay: Quay,
         book: Rc<RefCell<Book>>,
     ) -> Delegate {
         let due = house.programme.clock.start + part.due;
@@ -82,6 +85,7 @@ impl Delegate {
             part,
             number,
             invitation,
+            quay,
             book,
             listener,
             wants: Vec::new(),
@@ -166,7 +170,7 @@ impl Delegate {
         };
         let (replicas, manner) = (
             self.house.replicas()?,
-            self.house.manner(&self.part, self.number),
+            self.house.manner(&self.part, self.number, &self.quay),
         );
         let (listener, book) = (&mut self.listener, &self.book);
         let told = |told: AtTheDoor<'_>| {

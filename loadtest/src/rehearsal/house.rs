@@ -1,8 +1,7 @@
 //! What everybody who listens has in common.
 
-use super::harbour;
-use super::mile::{Home, Roads};
 use super::programme::Programme;
+use super::quay::{Home, Quay, Roads};
 use super::target::Target;
 use crate::account::Clock;
 use crate::scenario::{Part, Profile, Scenario};
@@ -58,7 +57,7 @@ impl House {
     }
 
     /// The last miles of everybody in the cast. Their links have been checked with the scenario.
-    fn miles(scenario: &Scenario, cast: &[Part]) -> BTreeMap<String, LastMile> {
+    pub(super) fn miles(scenario: &Scenario, cast: &[Part]) -> BTreeMap<String, LastMile> {
         let named = cast.iter().map(|part| &part.profile);
         let mile = |name: &String| {
             let profile = scenario.profile(name).unwrap_or_default();
@@ -73,8 +72,8 @@ impl House {
         Replicas::new(&self.control, &self.control_ca).map(Arc::new)
     }
 
-    /// How a delegate dials.
-    pub(super) fn manner(&self, part: &Part, number: u64) -> Manner {
+    /// How a delegate dials, from its thread's quay.
+    pub(super) fn manner(&self, part: &Part, number: u64, quay: &Quay) -> Manner {
         let mile = &self.miles[&part.profile];
         let home = Home {
             near: part.near.clone(),
@@ -89,7 +88,7 @@ impl House {
             _ => Transport::Quic,
         };
         Manner {
-            harbour: Some(harbour::behind(home)),
+            harbour: Some(quay.harbour(home)),
             transport,
             ..self.plain()
         }

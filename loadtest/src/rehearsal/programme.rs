@@ -96,8 +96,7 @@ impl Programme {
 
     /// What a track's objects are filled with.
     pub(super) fn payloads(&self, voice: &Voice, medium: Medium) -> Payloads {
-        let name = format!("{voice:?} {}", medium.track());
-        Payloads::of(&name, self.seed)
+        Payloads::of(&self.track(voice, medium).to_string(), self.seed)
     }
 
     /// A track's number, for the account.

@@ -4,6 +4,7 @@ use super::delegate::Delegate;
 use super::error::RehearsalError;
 use super::house::House;
 use super::pace::{Busy, Lateness, Pace};
+use super::quay::Quay;
 use crate::account::Book;
 use crate::outcome::{Count, Outcome, Tick};
 use crate::scenario::Part;
@@ -24,7 +25,7 @@ pub(super) struct Troupe {
 }
 
 /// What a thread has measured.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Played {
     pub(super) outcome: Outcome,
     pub(super) lateness: Lateness,
@@ -105,10 +106,12 @@ async fn play(
     let book = Rc::new(RefCell::new(Book::new(clock)));
     let lateness = Rc::new(RefCell::new(Lateness::default()));
     let delegates = parts.len() as u64;
+    let quay = Quay::default();
     let mut everybody = JoinSet::new();
     for part in parts {
-        let (house, book, lateness) = (house.clone(), book.clone(), lateness.clone());
-        everybody.spawn_local(appear(house, part, book, lateness, over.clone()));
+        let (house, quay) = (house.clone(), quay.clone());
+        let (book, lateness) = (book.clone(), lateness.clone());
+        everybody.spawn_local(appear(house, part, quay, book, lateness, over.clone()));
     }
     let mut pace = Pace::new(clock.start);
     let mut next_glance = clock.start + GLANCE;
@@ -146,6 +149,7 @@ async fn play(
 async fn appear(
     house: Arc<House>,
     (number, part, invitation): (u64, Part, String),
+    quay: Quay,
     book: Rc<RefCell<Book>>,
     lateness: Rc<RefCell<Lateness>>,
     mut over: watch::Receiver<bool>,
@@ -157,7 +161,7 @@ async fn appear(
         () = sleep_until(due.into()) => {}
     }
     lateness.borrow_mut().arrivals.record(due.elapsed());
-    let delegate = Delegate::come(house, (number, part), invitation, book);
+    let delegate = Delegate::come(house, (number, part), invitation, quay, book);
     delegate.live(over).await;
 }
 

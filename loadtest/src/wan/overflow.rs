@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, net::SocketAddr};
 
 /// How many datagrams sockets bound to these addresses have lost so far; 0 where the system does
 /// not say.
-pub(super) fn overflow(sockets: impl IntoIterator<Item = SocketAddr>) -> u64 {
+pub(crate) fn overflow(sockets: impl IntoIterator<Item = SocketAddr>) -> u64 {
     let ports = sockets.into_iter().map(|address| address.port()).collect();
     let tables = ["/proc/net/udp", "/proc/net/udp6"];
     tables

@@ -96,9 +96,9 @@ impl Ways {
         self.ways.iter().filter_map(of).min()
     }
 
-    /// The kernel had no room for one.
+    /// There was no room for one.
     pub(super) fn note_overflow(&self) {
-        self.home.roads.note_overflow();
+        self.home.roads.note_overflow(1);
     }
 
     fn way(&mut self, edge: SocketAddr, now: Instant) -> &mut Way {

@@ -1,6 +1,8 @@
 //! The source, heard by the native client.
 
 use super::*;
+use crate::rehearsal::{Trial, Tried};
+use crate::scenario::Scenario;
 use meridian_session::client::{Arrival, Dialer, Event, Inlet, Line, Object};
 use meridian_session::tls::Trust;
 use meridian_session::transport::Transport;
@@ -142,6 +144,52 @@ async fn who_has_left_is_sent_nothing_more() {
                 hear(&mut staying, 1).await;
             }
             hear(&mut staying, 5).await;
+        })
+        .await;
+}
+
+/// Three delegates of a rehearsal, whose scenario's seed is 1, before a source with this one.
+async fn tried_with(seed: u64) -> Tried {
+    tls::install_default();
+    let identity = Identity::ephemeral().expect("a certificate");
+    let fingerprint = identity.fingerprint().expect("it has one");
+    let endpoint = open((Ipv4Addr::LOCALHOST, 0).into(), identity).expect("a port");
+    let address = endpoint.local_addr().expect("an address");
+    let (opening, keeping) = door::open(address, fingerprint).await.expect("a door");
+    tokio::task::spawn_local(keeping);
+    let source = Rc::new(Source::new(1, seed));
+    tokio::task::spawn_local(async move { source.serve(&endpoint).await });
+    let text = crate::capacity::scenario("perfect", 3, 1, 4);
+    let trial = Trial {
+        scenario: &Scenario::parse(&text, "test".as_ref()).expect("a good scenario"),
+        door: (
+            opening.door.parse().expect("a URL"),
+            opening.certificate.into(),
+        ),
+        window: (2, 3),
+    };
+    trial.play(|| None).await.expect("it can be played")
+}
+
+#[tokio::test]
+async fn delegates_of_a_rehearsal_come_in_by_the_door_and_hear_all_that_is_played() {
+    LocalSet::new()
+        .run_until(async {
+            let tried = tried_with(1).await;
+            assert_eq!((tried.delegates, tried.joined), (3, 3));
+            assert_eq!((tried.lost, tried.wrong), (0, 0));
+            assert!(tried.objects[0] > 0 && tried.objects[1] > tried.objects[0]);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_source_that_plays_something_else_is_found_out_with_every_object() {
+    LocalSet::new()
+        .run_until(async {
+            let tried = tried_with(2).await;
+            assert_eq!(tried.joined, 3);
+            assert_eq!(tried.wrong, tried.objects[1]);
         })
         .await;
 }

@@ -1,12 +1,13 @@
-//! A source to measure a load tester by: it says what an edge says to its clients, and costs as little as bare quinn.
+//! A source to measure a load tester by: it says what a control plane and an edge say to their clients, and costs as little
+//! as bare quinn.
 //!
 //! It knows no publisher. Whatever track is asked for is made up: audio, 160 bytes fifty times a second, a stream each,
 //! numbered and stamped by capture time as our clients do, and filled with [`Payloads`]. All who ask for a track are sent
 //! the same bytes.
 
-use super::shape::Shape;
+use super::door;
 use crate::account::Payloads;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use bytes::{BufMut, Bytes, BytesMut};
 use meridian_session::endpoint::QuicSettings;
 use meridian_session::session::{IncomingRequest, Options, RequestEvent, Session};
@@ -17,6 +18,7 @@ use meridian_wire::data::{ObjectHeader, ObjectStatus, SubgroupHeader, SubgroupId
 use meridian_wire::param::Parameters;
 use meridian_wire::property::Properties;
 use meridian_wire::{FullTrackName, Message, RequestErrorCode, ResetCode};
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -26,8 +28,8 @@ use tokio::time::Instant;
 
 /// How to be the source.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Where to listen: raw QUIC and WebTransport.
+pub struct Args {
+    /// Where to listen, for raw QUIC, WebTransport and, by TCP, those who ask to come in. Others are told this address.
     #[arg(long)]
     listen: SocketAddr,
     /// The most tracks that are made up at a time; further ones are refused.
@@ -38,20 +40,34 @@ pub(super) struct Args {
     seed: u64,
 }
 
+/// What somebody has to know to come in: the line that the source prints when it is ready.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Opening {
+    /// Where to ask to come in, as a control plane is asked.
+    pub(super) door: String,
+    /// The certificate there (PEM).
+    pub(super) certificate: String,
+}
+
 /// Serves until the process is killed.
-pub(super) fn run(args: &Args) -> Result<()> {
+///
+/// # Errors
+/// It cannot listen there.
+pub fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     LocalSet::new().block_on(&runtime, async {
         let identity = Identity::ephemeral()?;
-        if let Some(fingerprint) = identity.fingerprint() {
-            println!("certificate SHA-256 {fingerprint}");
-        }
+        let fingerprint = identity.fingerprint().context("there is a certificate")?;
         let endpoint = open(args.listen, identity)?;
-        Rc::new(Source::new(args.tracks, args.seed))
-            .serve(&endpoint)
-            .await
+        let (opening, keeping) = door::open(endpoint.local_addr()?, fingerprint).await?;
+        println!("{}", serde_json::to_string(&opening)?);
+        let source = Rc::new(Source::new(args.tracks, args.seed));
+        tokio::select! {
+            served = source.serve(&endpoint) => served,
+            kept = keeping => kept,
+        }
     })
 }
 
@@ -83,6 +99,7 @@ struct Listener {
 }
 
 const FRAME_US: u64 = 20_000;
+const AUDIO_BYTES: usize = 160;
 /// Sound is the most urgent on the wire, as an edge has it.
 const PRIORITY: u8 = 16;
 
@@ -225,7 +242,7 @@ fn send_at_once(connection: &Connection, mut bytes: Bytes) -> bool {
 
 /// A whole stream: a group of one object.
 fn object(number: usize, group: u64, capture_us: u64, payloads: Payloads) -> Bytes {
-    let payload = payloads.make(group, 0, Shape::AudioStreams.payload_len(0));
+    let payload = payloads.make(group, 0, AUDIO_BYTES);
     let mut out = BytesMut::with_capacity(payload.len() + 64);
     SubgroupHeader {
         track_alias: number as u64 + 1,

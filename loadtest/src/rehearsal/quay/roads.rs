@@ -47,9 +47,9 @@ impl Roads {
         self.overflow.load(Ordering::Relaxed)
     }
 
-    /// One more.
-    pub(super) fn note_overflow(&self) {
-        self.overflow.fetch_add(1, Ordering::Relaxed);
+    /// More of them.
+    pub(super) fn note_overflow(&self, packets: u64) {
+        self.overflow.fetch_add(packets, Ordering::Relaxed);
     }
 
     /// One way from an office to the edge at an address, beyond the last mile; nothing where it is not known.
