@@ -41,7 +41,7 @@ pub(crate) async fn take_datagrams(
             Ok(object) => {
                 let now = Instant::now();
                 worker.relay(|relay| relay.handle_datagram(id, object, now));
-                worker.look(|state| state.stats.passed_on(now));
+                worker.look(|state| state.passes_on(now));
             }
             Err(error) => return error,
         }
@@ -161,7 +161,7 @@ fn settle(
     since: Instant,
 ) -> bool {
     worker.look(|state| {
-        state.stats.passed_on(since);
+        state.passes_on(since);
         if let Some(properties) = state.relay.take_arrival() {
             state.stats.arrived(&properties);
         }

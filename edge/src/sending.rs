@@ -51,6 +51,7 @@ impl State {
         let Some(sending) = self.sending.get_mut(delivery.stream) else {
             return;
         };
+        debug_assert!(sending.rest.is_empty(), "the relay was told it is blocked");
         self.stats.gives(delivery.session, || delivery.body.len());
         match write_now(&mut sending.stream, delivery.body.slices().iter()) {
             Err(_) => {

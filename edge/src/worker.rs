@@ -1,7 +1,7 @@
 //! One relay and the sessions it serves, on one thread.
 //!
 //! Everything that touches the relay goes through [`Worker::relay`]: it runs one `handle_*` and then carries out what the
-//! relay asks for until it asks for nothing more.
+//! relay asks for. What goes to many is carried out in bursts, between which QUIC sends what it has been given.
 
 use crate::link::Link;
 use crate::sending::Sending;
@@ -15,6 +15,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
+/// Small deliveries in one go. With all of them in one, every connection was touched twice, far apart, and the first packet
+/// left when the last was written: for 500 subscribers 8 % more CPU and 1 ms more lag. Fewer in one go take more turns.
+const BURST: usize = 16;
+/// What is larger, in bytes, is given to all in one go: it may be the beginning of something, of which more arrives
+/// meanwhile and goes into the same packets. Sending large frames in bursts, too, took 13 % more CPU.
+const SMALL: usize = 1000;
 /// How long peers have to go elsewhere after GOAWAY, while everything goes on: a new connection across the world.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long closing may take when the process ends.
@@ -28,6 +34,8 @@ struct Shared {
     state: RefCell<State>,
     /// The relay's next deadline has moved forward.
     sooner: Notify,
+    /// There are deliveries left for another burst.
+    unfinished: Notify,
 }
 
 /// What a worker holds.
@@ -41,6 +49,8 @@ pub(crate) struct State {
     /// How to have the tasks that read fetch streams read on.
     pub(crate) paused: SecondaryMap<InStreamId, oneshot::Sender<()>>,
     pub(crate) stats: Stats,
+    /// When that was read which is still being passed on.
+    passing: Option<Instant>,
     /// The deadline the clock waits for.
     armed: Option<Instant>,
 }
@@ -56,10 +66,13 @@ impl Worker {
                 reading: SecondaryMap::new(),
                 paused: SecondaryMap::new(),
                 stats: Stats::default(),
+                passing: None,
                 armed: None,
             }),
             sooner: Notify::new(),
+            unfinished: Notify::new(),
         }));
+        tokio::task::spawn_local(worker.clone().run_bursts());
         tokio::task::spawn_local(worker.clone().run_clock());
         worker
     }
@@ -77,14 +90,23 @@ impl Worker {
     /// The same with everything the worker holds.
     pub(crate) fn state<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.0.state.borrow_mut();
+        // What the relay decides next rests on what it has decided having been done.
+        state.drain(self, usize::MAX);
         let result = act(&mut state);
-        state.drain(self);
+        self.carry_out(&mut state);
+        result
+    }
+
+    /// A burst of what the relay wants.
+    fn carry_out(&self, state: &mut State) {
+        if !state.drain(self, BURST) {
+            self.0.unfinished.notify_one();
+        }
         let next = state.relay.poll_timeout();
         if next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed)) {
             state.armed = next;
             self.0.sooner.notify_one();
         }
-        result
     }
 
     /// What the worker holds, for what makes the relay want nothing.
@@ -118,6 +140,16 @@ impl Worker {
         let _ = tokio::time::timeout(DRAIN, all_closed()).await;
     }
 
+    /// Each burst waits until all connections have sent what the one before has given them, while it is still in the
+    /// processor's cache.
+    async fn run_bursts(self) {
+        loop {
+            self.0.unfinished.notified().await;
+            tokio::task::yield_now().await;
+            self.carry_out(&mut self.0.state.borrow_mut());
+        }
+    }
+
     async fn run_clock(self) {
         loop {
             let armed = self.0.state.borrow().armed;
@@ -140,27 +172,59 @@ impl Worker {
 }
 
 impl State {
-    /// Carries out what the relay has decided: media first, then messages, until there is nothing more.
-    fn drain(&mut self, worker: &Worker) {
+    /// What was read at `since` has been given to the relay; its time is noted when all have been given it.
+    pub(crate) fn passes_on(&mut self, since: Instant) {
+        self.passing = Some(since);
+        self.note_passed_on();
+    }
+
+    fn note_passed_on(&mut self) {
+        if !self.relay.has_deliveries()
+            && let Some(since) = self.passing.take()
+        {
+            self.stats.passed_on(since);
+        }
+    }
+
+    /// Carries out what the relay has decided: media first, then messages, until there is nothing more, or `most` small
+    /// deliveries have been done and there are further ones. Whether there is nothing more.
+    fn drain(&mut self, worker: &Worker, most: usize) -> bool {
+        let mut left = most;
         loop {
             while let Some(outgoing) = self.relay.poll_delivery() {
-                match outgoing {
-                    Outgoing::Stream(delivery) => self.deliver(worker, delivery),
-                    Outgoing::Datagram { session, bytes } => {
-                        self.stats.gives(session, || bytes.len());
-                        self.send_datagram(session, bytes);
-                    }
-                    Outgoing::Priority { stream, priority } => {
-                        if let Some(sending) = self.sending.get_mut(stream) {
-                            sending.stream.set_priority(priority);
-                        }
-                    }
+                left = left.saturating_sub(usize::from(is_small(&outgoing)));
+                self.give(worker, outgoing);
+                if left == 0 && self.relay.has_deliveries() {
+                    return false;
                 }
             }
+            self.note_passed_on();
             match self.relay.poll_command() {
                 Some(command) => self.perform(worker, command),
-                None => return,
+                None => return true,
             }
         }
+    }
+
+    fn give(&mut self, worker: &Worker, outgoing: Outgoing) {
+        match outgoing {
+            Outgoing::Stream(delivery) => self.deliver(worker, delivery),
+            Outgoing::Datagram { session, bytes } => {
+                self.stats.gives(session, || bytes.len());
+                self.send_datagram(session, bytes);
+            }
+            Outgoing::Priority { stream, priority } => {
+                if let Some(sending) = self.sending.get_mut(stream) {
+                    sending.stream.set_priority(priority);
+                }
+            }
+        }
+    }
+}
+
+fn is_small(outgoing: &Outgoing) -> bool {
+    match outgoing {
+        Outgoing::Stream(delivery) => delivery.body.len() <= SMALL,
+        Outgoing::Datagram { .. } | Outgoing::Priority { .. } => true,
     }
 }

@@ -40,6 +40,48 @@ fn audio_crosses_an_edge_on_draft_18() {
 }
 
 #[test]
+fn what_goes_to_many_in_bursts_comes_whole_and_in_order_while_more_of_it_arrives() {
+    run(async {
+        let (_edge, address) = open_edge().await;
+        let publisher = connect(address, Draft::D22).await;
+        let _announced = announce(&publisher).await;
+        let mut audience = Vec::new();
+        for _ in 0..40 {
+            let subscriber = connect(address, Draft::D22).await;
+            let params = Parameters {
+                rendezvous_timeout: Some(10_000),
+                ..Parameters::default()
+            };
+            let asked = subscribe(&subscriber, "audio", params).await;
+            audience.push((subscriber, asked));
+        }
+        let _upstream = accept_subscribe(&publisher, 7).await;
+        let mut aliases = Vec::new();
+        for (_, asked) in &mut audience {
+            aliases.push(expect_subscribe_ok(asked).await.track_alias);
+        }
+        let payload: Vec<u8> = (0..60_000_u32).map(|n| (n / 7) as u8).collect();
+        let mut stream = publisher
+            .connection()
+            .open_uni()
+            .await
+            .expect("the edge allows streams");
+        let object = audio(7, 1, &payload);
+        for from in (0..object.len()).step_by(300) {
+            let mut piece = object.slice(from..object.len().min(from + 300));
+            stream.write_chunk(&mut piece).await.expect("it is read");
+            // Each piece may leave, and reach the edge, by itself.
+            tokio::task::yield_now().await;
+        }
+        stream.finish().expect("it is open");
+        for ((subscriber, _), alias) in audience.iter().zip(aliases) {
+            let heard = receive_stream(subscriber).await;
+            assert!(heard == audio(alias, 1, &payload), "altered on its way");
+        }
+    });
+}
+
+#[test]
 fn an_unknown_track_does_not_exist() {
     run(async {
         let (_edge, address) = open_edge().await;

@@ -158,6 +158,11 @@ impl Relay {
         self.deliveries.pop_front()
     }
 
+    /// Whether [`poll_delivery`](Self::poll_delivery) has one.
+    pub fn has_deliveries(&self) -> bool {
+        !self.deliveries.is_empty()
+    }
+
     /// The next piece of slow work.
     pub fn poll_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
