@@ -22,16 +22,17 @@ impl Search {
 
     /// How many to try next; none if it is known closely enough.
     pub(super) fn next(&self) -> Option<u32> {
-        let next = match self.broke {
-            None => self.guess.max(self.held + self.held / 8),
-            Some(broke) if self.guess > self.held && self.guess < broke => self.guess,
-            Some(broke) => self.held.midpoint(broke),
+        let Some(broke) = self.broke else {
+            let more = self.guess.max(self.held + self.held / 8);
+            return Some(more.next_multiple_of(STEP));
         };
-        let next = next.next_multiple_of(STEP);
-        let is_close = self.broke.is_some_and(|broke| {
-            next >= broke || broke - self.held <= STEP.max(self.held / CLOSENESS)
-        });
-        (!is_close).then_some(next)
+        if broke - self.held <= STEP.max(self.held / CLOSENESS) {
+            return None;
+        }
+        let guess = self.guess.next_multiple_of(STEP);
+        let is_between = |next: u32| next > self.held && next < broke;
+        let middle = self.held.midpoint(broke).next_multiple_of(STEP);
+        [guess, middle].into_iter().find(|next| is_between(*next))
     }
 
     /// So many held, or not. `load` is how busy the tester was with them, as a share of its core.
@@ -72,7 +73,13 @@ mod tests {
 
     #[test]
     fn it_finds_the_largest_that_holds_closely_and_soon() {
-        for (limit, load) in [(790, 1.0 / 800.0), (1_300, 1.0 / 1_000.0), (150, 0.01)] {
+        let limits = [
+            (790, 1.0 / 800.0),
+            (1_300, 1.0 / 1_000.0),
+            (150, 0.01),
+            (700, 0.23 / 200.0),
+        ];
+        for (limit, load) in limits {
             let (held, tries) = found(limit, load);
             assert!(held <= limit && held >= limit * 9 / 10, "{held} of {limit}");
             assert!(tries <= 8, "{tries} for {limit}");

@@ -29,7 +29,14 @@ impl Row {
     pub(super) fn holds(&self) -> bool {
         let tried = &self.tried;
         let faults = tried.lost + tried.wrong + (tried.delegates - tried.joined);
-        faults == 0 && tried.invalid_because.is_empty() && self.rate() > 0.0
+        let is_sound = faults == 0 && tried.invalid_because.is_empty() && self.rate() > 0.0;
+        is_sound && !self.is_queueing()
+    }
+
+    /// Whether objects waited for a tester that was busy with others: its own lateness does not show that.
+    fn is_queueing(&self) -> bool {
+        let lag = |share| self.tried.lag.quantile_ms(share).unwrap_or_default();
+        lag(0.99) - lag(0.01) > WAITED_MS
     }
 
     /// The tester's share of its core.
@@ -91,6 +98,9 @@ impl fmt::Display for Row {
         for reason in &tried.invalid_because {
             write!(f, "\n    invalid: {reason}")?;
         }
+        if self.is_queueing() {
+            write!(f, "\n    objects waited more than {WAITED_MS:.0} ms")?;
+        }
         if tried.joined < tried.delegates {
             write!(f, "\n    {} heard nothing", tried.delegates - tried.joined)?;
         }
@@ -98,5 +108,52 @@ impl fmt::Display for Row {
             write!(f, "\n    {} came altered or again", tried.wrong)?;
         }
         Ok(())
+    }
+}
+
+/// Between the lag of the first and of the last hundredth: as much as the relay's own bench allows.
+const WAITED_MS: f64 = 50.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Spread;
+
+    fn tried(lag_ms: &[u64]) -> Tried {
+        let mut lag = Spread::default();
+        let spans = lag_ms.iter().map(|ms| Duration::from_millis(*ms));
+        spans.for_each(|span| lag.record(span));
+        Tried {
+            delegates: 2,
+            joined: 2,
+            objects: [100, 150],
+            lag,
+            ..Tried::default()
+        }
+    }
+
+    #[test]
+    fn an_audience_holds_that_gets_everything_in_time_however_far_it_is() {
+        assert!(Row::new("perfect", 1, tried(&[1, 20, 50])).holds());
+        assert!(Row::new("mobile", 1, tried(&[180, 190, 200])).holds());
+    }
+
+    #[test]
+    fn one_does_not_that_lost_something_or_waited_or_heard_nothing() {
+        let lost = Tried {
+            lost: 1,
+            ..tried(&[1])
+        };
+        let silent = Tried {
+            joined: 1,
+            ..tried(&[1])
+        };
+        let wrong = Tried {
+            wrong: 1,
+            ..tried(&[1])
+        };
+        for tried in [lost, silent, wrong, tried(&[1, 60]), Tried::default()] {
+            assert!(!Row::new("perfect", 1, tried).holds());
+        }
     }
 }
