@@ -1,6 +1,6 @@
 //! One relay and the sessions it serves, on one thread.
 //!
-//! Everything that touches the relay goes through [`Worker::relay`]: it runs one `handle_*` and then carries out what the
+//! Everything that comes from outside goes through [`Worker::relay`]: it runs one `handle_*` and then carries out what the
 //! relay asks for. What goes to many is carried out in bursts, between which QUIC sends what it has been given.
 
 use crate::link::Link;
@@ -140,8 +140,8 @@ impl Worker {
         let _ = tokio::time::timeout(DRAIN, all_closed()).await;
     }
 
-    /// Each burst waits until all connections have sent what the one before has given them, while it is still in the
-    /// processor's cache.
+    /// Before the next burst the connections send, as a rule, what this one has given them, while it is still in the
+    /// processor's cache: they are woken by it, and tasks that yield come after those that are awake.
     async fn run_bursts(self) {
         loop {
             self.0.unfinished.notified().await;

@@ -36,6 +36,9 @@ pub struct Args {
     /// Only these processes' scenarios, such as `audio-streams-200` or `joins`; may be repeated.
     #[arg(long)]
     only: Vec<String>,
+    /// Only the scenarios that goals are judged by.
+    #[arg(long)]
+    goals: bool,
     /// Write all figures to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -66,7 +69,7 @@ pub fn run(args: &Args) -> Result<()> {
             "--bin=meridian-bench",
         ],
     ))?;
-    if args.only.is_empty() {
+    if args.only.is_empty() && !args.goals {
         bench_core()?;
     }
     shell::run(&mut processes(args, &peers))
@@ -117,6 +120,9 @@ fn processes(args: &Args, peers: &[String]) -> Command {
     }
     if args.quick {
         command.arg("--quick");
+    }
+    if args.goals {
+        command.arg("--goals");
     }
     for name in &args.only {
         command.args(["--only", name]);

@@ -4,7 +4,7 @@
 mod list;
 
 use self::list::GOALS;
-use super::scenario::Act;
+use super::scenario::{Act, Scenario};
 use super::shape::Shape;
 use super::suite::Outcome;
 use super::target::{self, BARE, EDGE};
@@ -85,6 +85,14 @@ const EVERYTHING: f64 = 0.9999;
 /// Every goal, in order, also those that nothing was measured for.
 pub(super) fn judge(outcomes: &[Outcome]) -> Vec<Row> {
     GOALS.iter().map(|goal| goal.judge(outcomes)).collect()
+}
+
+/// Whether a goal is judged by it.
+pub(super) fn need(scenario: &Scenario) -> bool {
+    GOALS.iter().any(|goal| match goal.figure {
+        Figure::Of(name, _) | Figure::TwoWorkers(name, _) => scenario.name == name,
+        Figure::Sustained => is_sustaining(scenario) && rate(scenario) >= SUSTAINED,
+    })
 }
 
 impl Goal {
@@ -211,17 +219,11 @@ fn read(outcomes: &[Outcome], scenario: &str, key: &str, target: &str) -> Option
 
 /// Nothing is said of it unless an audience was tried that is large enough.
 fn sustained(outcomes: &[Outcome], target: &str) -> Option<Reading> {
-    let rate = |one: &Outcome| {
-        let period = Shape::AudioStreams.period().as_secs_f64();
-        one.scenario.subscribers as f64 / period
-    };
     let is_one = |one: &&Outcome| {
-        one.scenario.act == Act::Steady
-            && one.scenario.shapes == [Shape::AudioStreams]
-            && one.of(target).is_some_and(|figures| !figures.0.is_empty())
+        is_sustaining(&one.scenario) && one.of(target).is_some_and(|figures| !figures.0.is_empty())
     };
     let tried: Vec<_> = outcomes.iter().filter(is_one).collect();
-    if !tried.iter().any(|one| rate(one) >= SUSTAINED) {
+    if !tried.iter().any(|one| rate(&one.scenario) >= SUSTAINED) {
         return None;
     }
     let held = tried.iter().filter_map(|one| {
@@ -229,12 +231,21 @@ fn sustained(outcomes: &[Outcome], target: &str) -> Option<Reading> {
         let holds = figures.value("delivered")? >= EVERYTHING
             && figures.value("failed")? == 0.0
             && figures.value("lag_p99_ms")? <= SUSTAINED_MS;
-        holds.then(|| rate(one))
+        holds.then(|| rate(&one.scenario))
     });
     Some(Reading {
         value: held.fold(0.0, f64::max),
         is_whole: true,
     })
+}
+
+fn is_sustaining(scenario: &Scenario) -> bool {
+    scenario.act == Act::Steady && scenario.shapes == [Shape::AudioStreams]
+}
+
+/// Objects a second, to all its subscribers together.
+fn rate(scenario: &Scenario) -> f64 {
+    scenario.subscribers as f64 / Shape::AudioStreams.period().as_secs_f64()
 }
 
 #[cfg(test)]

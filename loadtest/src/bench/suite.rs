@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Only the scenario of this name, or those whose name begins with it; may be repeated.
     #[arg(long)]
     only: Vec<String>,
+    /// Only the scenarios that goals are judged by.
+    #[arg(long)]
+    goals: bool,
     /// Rounds of each scenario; the medians count.
     #[arg(long)]
     rounds: Option<usize>,
@@ -75,8 +78,10 @@ impl Outcome {
 pub(super) fn run(args: &Args) -> Result<()> {
     process::stay_on(LOAD_CORE)?;
     let sizes: &[usize] = if args.quick { &[200] } else { &[50, 200, 500] };
-    let chosen =
-        |one: &Scenario| args.only.is_empty() || args.only.iter().any(|text| one.is_called(text));
+    let chosen = |one: &Scenario| {
+        (args.only.is_empty() || args.only.iter().any(|text| one.is_called(text)))
+            && (!args.goals || goals::need(one))
+    };
     let scenarios: Vec<_> = scenario::all(sizes, args.quick)
         .into_iter()
         .filter(chosen)

@@ -242,7 +242,7 @@ fn guest(part: &Part) -> Delegate {
     Delegate {
         id: part.id.clone(),
         name: part.id.clone(),
-        delegation: part.crowd.clone(),
+        delegation: part.delegation.clone(),
         role: role.into(),
         country: part.country.clone(),
         ..Delegate::default()

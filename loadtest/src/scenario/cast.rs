@@ -16,6 +16,8 @@ pub struct Part {
     pub id: String,
     /// The crowd's name.
     pub crowd: String,
+    /// Whom they come for.
+    pub delegation: String,
     /// The role.
     pub role: String,
     /// The office they live near.
@@ -84,6 +86,7 @@ fn of_crowd(scenario: &Scenario, places: &Places, crowd: &Crowd, rng: &mut StdRn
             Part {
                 id: format!("{}-{}", crowd.name, n + 1),
                 crowd: crowd.name.clone(),
+                delegation: delegation(crowd, n),
                 role: crowd.role.clone(),
                 near: at.clone(),
                 country: place.country,
@@ -101,6 +104,13 @@ fn of_crowd(scenario: &Scenario, places: &Places, crowd: &Crowd, rng: &mut StdRn
             }
         })
         .collect()
+}
+
+fn delegation(crowd: &Crowd, n: usize) -> String {
+    match crowd.delegations {
+        1 => crowd.name.clone(),
+        count => format!("{} delegation {}", crowd.name, n % count as usize + 1),
+    }
 }
 
 fn near(scenario: &Scenario, places: &Places, crowd: &Crowd) -> Vec<String> {

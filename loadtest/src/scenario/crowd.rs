@@ -18,6 +18,9 @@ pub struct Crowd {
     /// Offices they live near, in turn; every office of the network if empty.
     #[serde(default)]
     pub near: Vec<String>,
+    /// How many delegations they are of, in turn: 1 to as many as people.
+    #[serde(default = "one")]
+    pub delegations: u32,
     /// `delegate` or `listener`.
     #[serde(default = "delegate")]
     pub role: String,
@@ -74,6 +77,12 @@ impl Crowd {
         if self.count == 0 {
             return Err("count: at least 1".to_owned());
         }
+        if !(1..=self.count).contains(&self.delegations) {
+            return Err(format!(
+                "delegations: 1 to {}, the crowd's count",
+                self.count
+            ));
+        }
         self.listen.check("listen")?;
         self.transport.check("transport")?;
         self.profile.check("profile")?;
@@ -117,6 +126,10 @@ impl Crowd {
 
 /// How people come.
 const TRANSPORTS: [&str; 3] = ["quic", "webtransport", "websocket"];
+
+fn one() -> u32 {
+    1
+}
 
 fn delegate() -> String {
     "delegate".to_owned()

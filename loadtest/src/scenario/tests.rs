@@ -59,6 +59,24 @@ fn a_crowd_is_divided_as_its_shares_say() {
 }
 
 #[test]
+fn people_are_of_as_many_delegations_as_is_said_in_turn() {
+    let cast = |text: &str| parse(text).cast(&Places::default());
+    let delegations = |text: &str| -> BTreeSet<_> {
+        cast(text).into_iter().map(|part| part.delegation).collect()
+    };
+    assert_eq!(delegations(RAMP), BTreeSet::from(["africa".to_owned()]));
+    let seven = with("count = 100", "count = 100\ndelegations = 7");
+    assert_eq!(delegations(&seven).len(), 7);
+    let third = "africa delegation 3";
+    let people = cast(&seven)
+        .into_iter()
+        .filter(|one| one.delegation == third);
+    assert_eq!(people.count(), 14, "of 100, as evenly as can be");
+    let too_many = with("count = 100", "count = 100\ndelegations = 101");
+    assert!(refused(&too_many).contains("delegations: 1 to 100"));
+}
+
+#[test]
 fn whose_udp_is_blocked_comes_by_websocket() {
     let cast = parse(RAMP).cast(&Places::default());
     let mut blocked = cast.iter().filter(|part| part.profile == "udp-blocked");

@@ -27,6 +27,24 @@ fn row(outcomes: &[Outcome], what: &str) -> Row {
 }
 
 #[test]
+fn goals_need_only_what_they_are_judged_by() {
+    let all = scenario::all(&[50, 200, 500], false);
+    let needed: Vec<_> = all.iter().filter(|one| need(one)).collect();
+    let names: Vec<_> = needed.iter().map(|one| &one.name[..]).collect();
+    let wanted = [
+        "audio-streams-200",
+        "audio-streams-500",
+        "audio-groups-500",
+        "audio-datagrams-500",
+        "video-200",
+        "video-500",
+        "audio-streams-1000",
+        "joins-500",
+    ];
+    assert_eq!(names, wanted);
+}
+
+#[test]
 fn what_was_not_measured_is_open_and_not_held() {
     let rows = judge(&[]);
     let open = |row: &Row| row.verdict == Verdict::Open("not measured") && row.figure == "-";
