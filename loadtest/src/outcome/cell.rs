@@ -153,7 +153,8 @@ impl Figures {
     /// More of something.
     pub fn count(&mut self, count: Count, more: u64) {
         if more > 0 {
-            *self.counts.entry(count).or_default() += more;
+            let counted = self.counts.entry(count).or_default();
+            *counted = counted.saturating_add(more);
         }
     }
 

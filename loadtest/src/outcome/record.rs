@@ -105,7 +105,7 @@ impl Outcome {
     /// How many.
     pub fn counted(&self, count: Count) -> u64 {
         let each = self.cells.iter().map(|cell| cell.figures.counted(count));
-        each.sum()
+        each.fold(0, u64::saturating_add)
     }
 
     /// How long.
@@ -133,7 +133,8 @@ impl Outcome {
             own.add(tick);
         }
         for (why, more) in other.failures {
-            *self.failures.entry(why).or_default() += more;
+            let failed = self.failures.entry(why).or_default();
+            *failed = failed.saturating_add(more);
         }
         self.machines.extend(other.machines);
         self.processes.extend(other.processes);
@@ -143,5 +144,41 @@ impl Outcome {
         self.health
             .invalid_because
             .extend(other.health.invalid_because);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_cannot_be_are_added_without_a_panic() {
+        let mut figures = Figures::default();
+        figures.count(Count::Came, u64::MAX);
+        let cell = |region: &str| Cell {
+            key: Key {
+                region: region.to_owned(),
+                ..Key::default()
+            },
+            figures: figures.clone(),
+        };
+        let tick = Tick {
+            came: u64::MAX,
+            ..Tick::default()
+        };
+        let odd = Outcome {
+            cells: vec![cell("AFR"), cell("ASP")],
+            ticks: vec![tick],
+            failures: [("no".to_owned(), u64::MAX)].into(),
+            ..Outcome::default()
+        };
+        let mut all = odd.clone();
+        all.add(odd);
+        assert_eq!(all.counted(Count::Came), u64::MAX);
+        assert_eq!(all.total().counted(Count::Came), u64::MAX);
+        assert_eq!(
+            (all.ticks[0].came, all.failures["no"]),
+            (u64::MAX, u64::MAX)
+        );
     }
 }

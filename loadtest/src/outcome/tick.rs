@@ -28,12 +28,13 @@ pub struct Tick {
 impl Tick {
     /// Another thread's or agent's same second, too.
     pub fn add(&mut self, other: &Tick) {
-        self.came += other.came;
-        self.joined += other.joined;
-        self.failed += other.failed;
-        self.left += other.left;
-        self.objects += other.objects;
-        self.bytes += other.bytes;
+        let more = |own: &mut u64, other: u64| *own = own.saturating_add(other);
+        more(&mut self.came, other.came);
+        more(&mut self.joined, other.joined);
+        more(&mut self.failed, other.failed);
+        more(&mut self.left, other.left);
+        more(&mut self.objects, other.objects);
+        more(&mut self.bytes, other.bytes);
         self.gaps.add(&other.gaps);
         for (region, lag) in &other.lag {
             self.lag.entry(region.clone()).or_default().add(lag);

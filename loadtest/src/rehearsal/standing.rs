@@ -28,17 +28,24 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// With that of others.
+    /// With that of others, however odd.
     pub(crate) fn add(&mut self, other: &Standing) {
-        self.came += other.came;
-        self.joined += other.joined;
-        self.failed += other.failed;
-        self.present += other.present;
-        self.objects += other.objects;
+        let more = |own: &mut u64, other: u64| *own = own.saturating_add(other);
+        more(&mut self.came, other.came);
+        more(&mut self.joined, other.joined);
+        more(&mut self.failed, other.failed);
+        more(&mut self.present, other.present);
+        more(&mut self.objects, other.objects);
         self.lag.add(&other.lag);
         let gaps = [self.worst_gap_ms, other.worst_gap_ms];
         self.worst_gap_ms = gaps.into_iter().flatten().reduce(f64::max);
         self.behind_ms = self.behind_ms.max(other.behind_ms);
+    }
+
+    /// Nobody is in any more, and nothing comes.
+    pub(crate) fn end(&mut self) {
+        (self.present, self.objects, self.behind_ms) = (0, 0, 0.0);
+        self.lag = Spread::default();
     }
 
     /// For people to see.
@@ -73,5 +80,48 @@ impl From<Glance> for Standing {
             worst_gap_ms: glance.worst_gap_ms,
             behind_ms: glance.behind.as_secs_f64() * 1e3,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn of_those_who_have_gone_only_what_has_been_is_kept() {
+        let mut lag = Spread::default();
+        lag.record(Duration::from_millis(60));
+        let mut standing = Standing {
+            came: 9,
+            joined: 8,
+            failed: 1,
+            present: 7,
+            objects: 350,
+            lag,
+            worst_gap_ms: Some(80.0),
+            behind_ms: 3.0,
+        };
+        standing.end();
+        let been = Standing {
+            came: 9,
+            joined: 8,
+            failed: 1,
+            worst_gap_ms: Some(80.0),
+            ..Standing::default()
+        };
+        assert_eq!(standing, been);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_do_not_panic() {
+        let odd = Standing {
+            came: u64::MAX,
+            objects: u64::MAX,
+            ..Standing::default()
+        };
+        let mut all = odd.clone();
+        all.add(&odd);
+        assert_eq!((all.came, all.objects), (u64::MAX, u64::MAX));
     }
 }
