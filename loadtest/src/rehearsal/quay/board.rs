@@ -132,9 +132,13 @@ impl Board {
         let Some(at) = self.docks.get(&dock) else {
             return;
         };
-        let named = super::berth::named(&packet.payload).filter(|one| at.berths.contains(one));
-        // A stateless reset (RFC 9000 §10.3) names nobody: whoever knows its token takes it.
-        let berths = named.map_or_else(|| at.berths.clone(), |one| vec![one]);
+        let berths = match super::berth::named(&packet.payload) {
+            Some(one) if at.berths.contains(&one) => vec![one],
+            // Whoever that was has gone.
+            Some(one) if (1..=self.count).contains(&one) => return,
+            // A stateless reset (RFC 9000 §10.3) names nobody: whoever knows its token takes it.
+            _ => at.berths.clone(),
+        };
         for berth in berths {
             if let Some(place) = self.berths.get_mut(&berth) {
                 place.ways.handle_down(from, packet.clone(), now);

@@ -142,6 +142,19 @@ fn a_packet_that_names_nobody_is_for_all_at_its_dock() {
 }
 
 #[test]
+fn a_packet_for_somebody_who_has_left_is_nobodys() {
+    let mut harbour = Harbour::new("");
+    let (gone, stays) = (harbour.moor(), harbour.moor());
+    let (dock, start) = (harbour.dock_of(gone), harbour.start);
+    harbour.board.cast_off(gone);
+    harbour.board.handle_down(dock, edge(), to(gone), start);
+    assert_eq!(harbour.arrived(stays), 0);
+    // A number that was never given may be a stateless reset's.
+    harbour.board.handle_down(dock, edge(), to(u32::MAX), start);
+    assert_eq!(harbour.arrived(stays), 1);
+}
+
+#[test]
 fn whoever_has_left_gets_nothing_and_a_dock_goes_with_its_last() {
     let mut harbour = Harbour::new("delay=5ms");
     let (gone, stays) = (harbour.moor(), harbour.moor());
