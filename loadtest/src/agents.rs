@@ -19,6 +19,7 @@ pub use agent::{Visit, attend};
 pub use assembly::Assembly;
 pub(crate) use assembly::Ensemble;
 pub(crate) use assignment::Play;
+pub use assignment::check;
 pub use door::{Lobby, Terms};
 pub use error::AgentsError;
 

@@ -33,6 +33,7 @@ pub use target::{Given, Target};
 
 pub(crate) use company::{Company, Engagement, Share};
 pub(crate) use invite::Invitations;
+pub(crate) use players::HERE;
 pub(crate) use processes::Sampler;
 pub(crate) use standing::Standing;
 pub(crate) use trial::{Spent, Trial, Tried};

@@ -11,6 +11,7 @@ use meridian_proto::loadtest as says;
 use meridian_proto::loadtest::attend_request::Said;
 use meridian_proto::loadtest::attend_response::Said as Heard;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -19,7 +20,7 @@ use tonic::Code;
 use url::Url;
 
 /// Which coordinator an agent joins, and as whom.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Visit {
     /// As in `https://load.example:7000`.
     pub coordinator: Url,
@@ -33,6 +34,16 @@ pub struct Visit {
     pub threads: usize,
     /// How long the coordinator is dialled.
     pub wait: Duration,
+}
+
+impl fmt::Debug for Visit {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit")
+            .field("coordinator", &self.coordinator.as_str())
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Joins the coordinator, plays what it is given, and delivers. `say` is told how far it is. Once `over` is true, everybody
@@ -92,17 +103,12 @@ impl Agent {
         let understood = self.be_assigned().await?;
         say(&format!("ready to play as {}", understood.name));
         let begin = self.be_begun().await?;
-        let mut part = Part::begin(understood, self.clock(&begin)?, threads)?;
+        let mut part = Part::begin(understood, clock(self.wall, &begin)?, threads)?;
         say("it begins");
         let played = self.carry(&mut part).await;
         // Whatever has happened, nobody stays behind.
         part.over.send_replace(true);
-        let name = part.name.clone();
-        let closing = tokio::task::spawn_blocking(move || part.close());
-        let outcome = closing.await;
-        let broke = |_| AgentsError::CannotPlay(format!("{name} broke down"));
-        let outcome = outcome.map_err(broke)?;
-        played.map(|()| outcome)
+        played.and(part.closed().await)
     }
 
     /// Invitations and an assignment, in this order.
@@ -126,20 +132,6 @@ impl Agent {
             Heard::Begin(begin) => Ok(begin),
             _ => Err(out_of_turn()),
         }
-    }
-
-    /// By this machine's clock that never jumps, and by the coordinator's wall clock, which publishers write.
-    fn clock(&self, begin: &says::Begin) -> Result<Clock, AgentsError> {
-        let now = self.wall.unix_us(Instant::now());
-        if now.abs_diff(begin.agent_unix_us) > SOON_US {
-            return Err(AgentsError::CannotPlay(
-                "it is to begin at another time".to_owned(),
-            ));
-        }
-        Ok(Clock {
-            start: self.wall.instant(begin.agent_unix_us),
-            start_unix_us: begin.unix_us,
-        })
     }
 
     /// Until everybody has gone.
@@ -174,10 +166,11 @@ impl Agent {
             }
             self.tell(Said::Finished(says::Finished { bytes })).await?;
             loop {
-                match self.line.heard.message().await {
-                    Ok(Some(_)) => {}
-                    Ok(None) => return Ok(()),
-                    Err(status) => return Err(gone(&status)),
+                let heard = self.line.heard.message().await;
+                match heard.map_err(|status| gone(&status))? {
+                    Some(heard) if matches!(heard.said, Some(Heard::Taken(_))) => return Ok(()),
+                    Some(_) => {}
+                    None => return Err(hung_up()),
                 }
             }
         };
@@ -207,8 +200,7 @@ impl Agent {
                 heard = self.line.heard.message() => heard.map_err(|status| gone(&status))?,
                 Ok(_) = self.over.wait_for(|over| *over) => return Err(AgentsError::Interrupted),
             };
-            let ended = || AgentsError::Gone("it has hung up".to_owned());
-            match heard.ok_or_else(ended)?.said {
+            match heard.ok_or_else(hung_up)?.said {
                 Some(Heard::Ping(ping)) => self.echo(&ping),
                 Some(said) => return Ok(said),
                 None => return Err(out_of_turn()),
@@ -230,9 +222,8 @@ impl Agent {
     async fn tell(&self, said: Said) -> Result<(), AgentsError> {
         let said = says::AttendRequest { said: Some(said) };
         let told = timeout(READ_WITHIN, self.line.said.send(said)).await;
-        let gone = |why: &str| AgentsError::Gone(why.to_owned());
-        let told = told.map_err(|_| gone("it does not listen"))?;
-        told.map_err(|_| gone("it has hung up"))
+        let deaf = |_| AgentsError::Gone("it does not listen".to_owned());
+        told.map_err(deaf)?.map_err(|_| hung_up())
     }
 }
 
@@ -262,12 +253,37 @@ impl Part {
         self.cut = offices;
     }
 
+    /// Once all of its threads have ended, which is soon.
+    async fn closed(self) -> Result<Outcome, AgentsError> {
+        let name = self.name.clone();
+        let closing = tokio::task::spawn_blocking(move || self.close());
+        let closed = timeout(CLOSED_WITHIN, closing).await;
+        let cannot = |how: &str| AgentsError::CannotPlay(format!("{name} {how}"));
+        let closed = closed.map_err(|_| cannot("did not end"))?;
+        closed.map_err(|_| cannot("broke down"))
+    }
+
     fn close(mut self) -> Outcome {
         self.sampler.sample(self.company.clock());
         let mut outcome = self.company.close(&self.name);
         outcome.processes = self.sampler.close();
         outcome
     }
+}
+
+/// By this machine's clock that never jumps, and by the coordinator's wall clock, which publishers write.
+fn clock(wall: Clock, begin: &says::Begin) -> Result<Clock, AgentsError> {
+    let now = wall.unix_us(Instant::now());
+    let is_soon = now.abs_diff(begin.agent_unix_us) <= SOON_US;
+    if !is_soon || now.abs_diff(begin.unix_us) > APART_US {
+        return Err(AgentsError::CannotPlay(
+            "it is to begin at another time".to_owned(),
+        ));
+    }
+    Ok(Clock {
+        start: wall.instant(begin.agent_unix_us),
+        start_unix_us: begin.unix_us,
+    })
 }
 
 fn gone(status: &tonic::Status) -> AgentsError {
@@ -278,14 +294,47 @@ fn gone(status: &tonic::Status) -> AgentsError {
     }
 }
 
+fn hung_up() -> AgentsError {
+    AgentsError::Gone("it has hung up".to_owned())
+}
+
 fn out_of_turn() -> AgentsError {
     AgentsError::CannotPlay("the coordinator says things out of turn".to_owned())
 }
 
 /// A beginning is some seconds away; clocks were compared.
 const SOON_US: u64 = 600_000_000;
+/// A year: clocks need not be set alike, but there is a calendar by which certificates are checked.
+const APART_US: u64 = 366 * 86_400 * 1_000_000;
+/// Goodbyes have their own limits, and are far below it; the coordinator waits longer.
+const CLOSED_WITHIN: Duration = Duration::from_secs(60);
 /// The coordinator has little else to do than to read.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 /// Over a slow line.
 const DELIVER_WITHIN: Duration = Duration::from_secs(120);
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_begins_soon_by_this_clock_and_at_a_time_of_our_calendar_by_the_coordinators() {
+        let wall = Clock::wall();
+        let now = wall.start_unix_us;
+        let begin = |agent_unix_us, unix_us| {
+            let begin = says::Begin {
+                agent_unix_us,
+                unix_us,
+            };
+            clock(wall, &begin)
+        };
+        let hour = 3_600_000_000;
+        let taken = begin(now + 2_000_000, now + 5 * hour).expect("clocks are set differently");
+        assert_eq!(taken.start, wall.start + Duration::from_secs(2));
+        assert_eq!(taken.start_unix_us, now + 5 * hour);
+        for (agents, coordinators) in [(now + hour, now), (now, u64::MAX), (now, 0)] {
+            assert!(begin(agents, coordinators).is_err());
+        }
+    }
+}

@@ -96,13 +96,33 @@ impl Assembly {
         Ok(unready)
     }
 
-    /// The first arrival is due at the clock's start. Whoever is lost from now on is missing in the outcome.
+    /// The first arrival is due at the clock's start. Whoever is lost from now on is missing in the outcome; if somebody is
+    /// already, all others are dismissed.
     pub(crate) async fn begin(
         self,
         clock: Clock,
         length: Duration,
         cut_off: &watch::Receiver<BTreeSet<String>>,
     ) -> Result<Ensemble, AgentsError> {
+        let told = self.order_to_begin(clock, length, cut_off).await;
+        if let Err(error) = told {
+            self.dismiss().await;
+            return Err(error);
+        }
+        Ok(Ensemble {
+            seats: self.seats,
+            people: self.people,
+            server: self.server,
+            lost: BTreeSet::new(),
+        })
+    }
+
+    async fn order_to_begin(
+        &self,
+        clock: Clock,
+        length: Duration,
+        cut_off: &watch::Receiver<BTreeSet<String>>,
+    ) -> Result<(), AgentsError> {
         for seat in &self.seats {
             let beginning = Beginning {
                 unix_us: clock.start_unix_us,
@@ -111,12 +131,7 @@ impl Assembly {
             };
             self.order(seat, Order::Begin(beginning)).await?;
         }
-        Ok(Ensemble {
-            seats: self.seats,
-            people: self.people,
-            server: self.server,
-            lost: BTreeSet::new(),
-        })
+        Ok(())
     }
 
     async fn order(&self, seat: &Seat, order: Order) -> Result<(), AgentsError> {
@@ -166,9 +181,10 @@ impl Ensemble {
 
     /// All go home; what they have measured is still wanted.
     pub(crate) fn end(&self) {
+        let deadline = Instant::now() + DELIVERED_WITHIN;
         for seat in &self.seats {
             // There is room for it, and whoever has gone need not be told.
-            let _ = seat.orders.try_send(Order::Over);
+            let _ = seat.orders.try_send(Order::Over(deadline));
         }
     }
 
@@ -178,10 +194,13 @@ impl Ensemble {
         for (seat, people) in self.seats.into_iter().zip(self.people) {
             let name = seat.name;
             let why = match seat.stream.await {
-                Ok(Ok(outcome)) => {
-                    outcomes.push(outcome);
-                    continue;
-                }
+                Ok(Ok(outcome)) => match odd(&outcome, &name, people) {
+                    None => {
+                        outcomes.push(outcome);
+                        continue;
+                    }
+                    Some(why) => why,
+                },
                 Ok(Err(lost)) => lost.to_string(),
                 Err(error) => error.to_string(),
             };
@@ -192,6 +211,20 @@ impl Ensemble {
         self.server.end().await;
         (outcomes, missing)
     }
+}
+
+/// Why this is not the outcome of who was to play so many; none if it is. Of threads that broke down people are missing.
+fn odd(outcome: &Outcome, name: &str, people: usize) -> Option<String> {
+    let [tester] = &outcome.testers[..] else {
+        let testers = outcome.testers.len();
+        return Some(format!("its outcome is of {testers} testers"));
+    };
+    if tester.name != name {
+        return Some("its outcome is of somebody else".to_owned());
+    }
+    let (played, people) = (tester.delegates, people as u64);
+    let is_whole = played == people || (tester.broken > 0 && played < people);
+    (!is_whole).then(|| format!("its outcome is of {played} delegates"))
 }
 
 fn early(seat: &Seat, why: &str) -> AgentsError {
@@ -205,3 +238,81 @@ fn early(seat: &Seat, why: &str) -> AgentsError {
 const LOOK: Duration = Duration::from_millis(50);
 /// After the end: saying goodbye, and sending what was measured over a slow line.
 const DELIVERED_WITHIN: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use super::super::attendance::Lost;
+    use super::super::door::{Lobby, Terms};
+    use super::*;
+    use crate::outcome::Tester;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::sync::mpsc;
+
+    async fn lobby() -> Lobby {
+        let terms = Terms {
+            agents: 2,
+            listen: "127.0.0.1:0".parse().expect("an address"),
+            identity: None,
+            token: "secret".to_owned(),
+            wait: Duration::ZERO,
+        };
+        Lobby::open(terms).await.expect("a free port")
+    }
+
+    #[tokio::test]
+    async fn if_one_is_lost_before_it_begins_all_others_are_dismissed() {
+        let seat = |name: &str, orders, stream| Seat {
+            name: name.to_owned(),
+            orders,
+            told: watch::channel(Default::default()).1,
+            stream,
+        };
+        let is_dismissed = Arc::new(AtomicBool::new(false));
+        let (orders, mut ordered) = mpsc::channel(4);
+        let dismissed = is_dismissed.clone();
+        let stream = tokio::spawn(async move {
+            while ordered.recv().await.is_some() {}
+            dismissed.store(true, Ordering::Relaxed);
+            Err(Lost::Dismissed)
+        });
+        let stays = seat("a", orders, stream);
+        let lost = seat(
+            "b",
+            mpsc::channel(4).0,
+            tokio::spawn(async { Err(Lost::Gone) }),
+        );
+        let wall = Clock::wall();
+        let server = lobby().await.server;
+        let assembly = Assembly::new(vec![lost, stays], wall, Duration::ZERO, server);
+        let (_works, cut_off) = watch::channel(BTreeSet::new());
+        let begun = assembly.begin(wall, Duration::ZERO, &cut_off).await;
+        let error = begun.expect_err("one is lost").to_string();
+        assert!(error.starts_with("agent b was lost before"), "{error}");
+        assert!(is_dismissed.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn an_outcome_is_of_the_people_of_the_share() {
+        let outcome = |name: &str, delegates, broken| Outcome {
+            testers: vec![Tester {
+                name: name.to_owned(),
+                delegates,
+                broken,
+                ..Tester::default()
+            }],
+            ..Outcome::default()
+        };
+        assert_eq!(odd(&outcome("a", 10, 0), "a", 10), None);
+        assert_eq!(odd(&outcome("a", 5, 1), "a", 10), None);
+        for wrong in [
+            outcome("a", 9, 0),
+            outcome("a", 11, 0),
+            outcome("a", 11, 1),
+            outcome("b", 10, 0),
+            Outcome::default(),
+        ] {
+            assert!(odd(&wrong, "a", 10).is_some(), "{:?}", wrong.testers);
+        }
+    }
+}

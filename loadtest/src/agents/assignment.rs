@@ -4,6 +4,7 @@ use super::error::AgentsError;
 use crate::outcome::Spread;
 use crate::rehearsal::{EdgeAt, Engagement, Invitations, Share, Standing, Target};
 use crate::scenario::{Part, Place, Places, Scenario};
+use bytes::Bytes;
 use meridian_proto::loadtest as says;
 use meridian_proto::loadtest::attend_response::Said;
 use meridian_session::tls::Trust;
@@ -26,17 +27,31 @@ pub(crate) struct Play<'a> {
     pub(crate) invitations: &'a Invitations,
 }
 
+/// That agents can play this scenario, its file word for word, against this network.
+///
+/// # Errors
+/// They cannot.
+pub fn check(scenario: &str, target: &Target) -> Result<(), AgentsError> {
+    if scenario.len() > LONGEST_SCENARIO {
+        let why = "the scenario's file is too long for agents";
+        return Err(AgentsError::Usage(why.to_owned()));
+    }
+    authorities(target).map(drop)
+}
+
+/// Of edges' certificates, DER each.
+fn authorities(target: &Target) -> Result<Vec<Bytes>, AgentsError> {
+    let Trust::Authorities(authorities) = &target.edge_trust else {
+        let why = "agents take only authorities of edges' certificates";
+        return Err(AgentsError::Usage(why.to_owned()));
+    };
+    Ok(authorities.iter().map(|one| one.to_vec().into()).collect())
+}
+
 impl Play<'_> {
     /// What the agent of this share is to be told, in this order.
     pub(super) fn messages(&self, name: &str, share: Share) -> Result<Vec<Said>, AgentsError> {
-        let wrong = |why: &str| AgentsError::Usage(why.to_owned());
-        if self.scenario.len() > LONGEST_SCENARIO {
-            return Err(wrong("the scenario's file is too long for agents"));
-        }
-        let Trust::Authorities(authorities) = &self.target.edge_trust else {
-            return Err(wrong("agents take only authorities of edges' certificates"));
-        };
-        let authorities = authorities.iter().map(|one| one.to_vec().into());
+        check(self.scenario, self.target)?;
         let control = self.target.control.iter().map(Url::to_string);
         let assignment = says::Assignment {
             name: name.to_owned(),
@@ -46,7 +61,7 @@ impl Play<'_> {
             meeting: self.meeting.to_owned(),
             control: control.collect(),
             control_ca: self.target.control_ca.clone().into(),
-            edge_authorities: authorities.collect(),
+            edge_authorities: authorities(self.target)?,
             edges: self.target.edges.iter().map(edge).collect(),
             places: Some(places(&self.target.places)),
         };
@@ -279,6 +294,18 @@ mod tests {
             }
         }
         assert_eq!(all.len(), 2_500);
+    }
+
+    #[test]
+    fn what_agents_cannot_play_is_refused_before_anybody_waits() {
+        let mut target = target();
+        assert!(check(SCENARIO, &target).is_ok());
+        let long = " ".repeat(LONGEST_SCENARIO + 1);
+        let error = check(&long, &target).expect_err("too long");
+        assert_eq!(error.exit_code(), 64);
+        target.edge_trust = Trust::Anyone;
+        let error = check(SCENARIO, &target).expect_err("no authorities");
+        assert_eq!(error.exit_code(), 64);
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub(super) enum Order {
     Assign(Vec<Said>),
     /// When to begin.
     Begin(Beginning),
-    /// All is over; what was measured is still wanted.
-    Over,
+    /// All is over; what was measured is still wanted, until then.
+    Over(Instant),
 }
 
 /// When to begin, and until when to be through.
@@ -92,6 +92,7 @@ pub(super) struct Attendance {
     /// Pings that were not echoed yet: their numbers, and when they were sent.
     pings: VecDeque<(u32, u64)>,
     next_ping: u32,
+    is_assigned: bool,
     begun: Option<(Beginning, Drift)>,
     pieces: Pieces,
 }
@@ -117,6 +118,7 @@ impl Attendance {
             told,
             pings: VecDeque::new(),
             next_ping: 1,
+            is_assigned: false,
             begun: None,
             pieces: Pieces::default(),
         };
@@ -130,16 +132,16 @@ impl Attendance {
 
     async fn attend(mut self) -> Result<Outcome, Lost> {
         let attended = self.converse().await;
-        if let Err(lost) = &attended {
-            let why = lost.to_string();
-            // Whoever has gone does not hear it.
-            let _ = self.outbound.try_send(Err(Status::aborted(&why)));
-            self.told.send_modify(|told| {
-                told.lost = Some(why);
-                (told.standing.present, told.standing.objects) = (0, 0);
-                told.standing.lag = Default::default();
-            });
+        let lost = attended.as_ref().err().map(ToString::to_string);
+        // Whoever has gone hears nothing of it.
+        match &lost {
+            None => drop(self.say(Said::Taken(says::Taken {})).await),
+            Some(why) => drop(self.outbound.try_send(Err(Status::aborted(why)))),
         }
+        self.told.send_modify(|told| {
+            told.lost = lost;
+            told.standing.end();
+        });
         attended
     }
 
@@ -153,7 +155,7 @@ impl Attendance {
             tokio::select! {
                 heard = self.inbound.message() => {
                     let heard = heard.map_err(|status| broken(&status))?.ok_or(Lost::Gone)?;
-                    if let Some(outcome) = self.hear(heard.said)? {
+                    if let Some(outcome) = self.hear(heard.said).await? {
                         return Ok(outcome);
                     }
                 }
@@ -180,6 +182,7 @@ impl Attendance {
                 for message in messages {
                     self.say(message).await?;
                 }
+                self.is_assigned = true;
                 Ok(())
             }
             Order::Begin(beginning) => {
@@ -193,23 +196,33 @@ impl Attendance {
                 }))
                 .await
             }
-            Order::Over => self.say(Said::Over(says::Over {})).await,
+            Order::Over(deadline) => {
+                if let Some((beginning, _)) = &mut self.begun {
+                    beginning.deadline = beginning.deadline.min(deadline);
+                }
+                self.say(Said::Over(says::Over {})).await
+            }
         }
     }
 
     /// The outcome, once it is whole.
-    fn hear(&mut self, heard: Option<Heard>) -> Result<Option<Outcome>, Lost> {
+    async fn hear(&mut self, heard: Option<Heard>) -> Result<Option<Outcome>, Lost> {
         let has_begun = self.begun.is_some();
+        let is_waiting = self.is_assigned && !has_begun;
         match heard {
             Some(Heard::Echo(echo)) => self.echoed(echo),
-            Some(Heard::Ready(_)) => self.told.send_modify(|told| told.is_ready = true),
-            Some(Heard::Glance(glance)) => {
+            Some(Heard::Ready(_)) if is_waiting => {
+                self.told.send_modify(|told| told.is_ready = true);
+            }
+            Some(Heard::Glance(glance)) if has_begun => {
                 let standing = standing(&glance);
                 self.told.send_modify(|told| told.standing = standing);
             }
             Some(Heard::Outcome(piece)) if has_begun => self.pieces.add(&piece)?,
-            Some(Heard::Finished(all)) if has_begun => return self.finish(&all).map(Some),
+            Some(Heard::Finished(all)) if has_begun => return self.finish(&all).await.map(Some),
             Some(Heard::Failed(failed)) => return Err(Lost::Failed(short(&failed.why))),
+            Some(Heard::Ready(_)) => return Err(Lost::OutOfTurn("that it is ready")),
+            Some(Heard::Glance(_)) => return Err(Lost::OutOfTurn("how it goes")),
             Some(Heard::Outcome(_) | Heard::Finished(_)) => {
                 return Err(Lost::OutOfTurn("its outcome"));
             }
@@ -219,12 +232,17 @@ impl Attendance {
         Ok(None)
     }
 
-    fn finish(&mut self, all: &says::Finished) -> Result<Outcome, Lost> {
-        let mut outcome = std::mem::take(&mut self.pieces).close(all.bytes)?;
+    async fn finish(&mut self, all: &says::Finished) -> Result<Outcome, Lost> {
+        let (pieces, bytes) = (std::mem::take(&mut self.pieces), all.bytes);
+        // Other agents do not wait while it is read.
+        let closing = tokio::task::spawn_blocking(move || pieces.close(bytes));
+        let broke = |_| Lost::Failed("its outcome could not be read".to_owned());
+        let mut outcome = closing.await.map_err(broke)??;
         let drift = self.begun.as_ref().map(|(_, drift)| drift);
         for tester in &mut outcome.testers {
             tester.clock_ahead_us = drift.map_or(0, |drift| drift.used().ahead_us());
             tester.clock_error_us = drift.map_or(0, Drift::error_us);
+            tester.clock_lost = drift.is_some_and(Drift::is_lost);
         }
         Ok(outcome)
     }
@@ -232,6 +250,12 @@ impl Attendance {
     fn ping(&mut self) {
         let number = self.next_ping;
         self.next_ping += 1;
+        // Whoever delivers does not answer any more.
+        if let Some((_, drift)) = &mut self.begun
+            && self.pieces.is_empty()
+        {
+            drift.ask();
+        }
         let ping = says::AttendResponse {
             said: Some(Said::Ping(says::Ping { number })),
         };

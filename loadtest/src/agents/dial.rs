@@ -8,7 +8,7 @@ use meridian_proto::loadtest::coordinator_service_client::CoordinatorServiceClie
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
@@ -27,9 +27,10 @@ pub(super) async fn dial(
     mut over: watch::Receiver<bool>,
 ) -> Result<Line, AgentsError> {
     let endpoint = endpoint(visit)?;
-    let token: MetadataValue<Ascii> = format!("Bearer {}", visit.token)
+    let mut token: MetadataValue<Ascii> = format!("Bearer {}", visit.token)
         .parse()
         .map_err(|_| AgentsError::Usage("--token-file: that is no token".to_owned()))?;
+    token.set_sensitive(true);
     let begun = Instant::now();
     loop {
         let tried = tokio::select! {
@@ -56,6 +57,7 @@ pub(super) async fn dial(
 }
 
 /// Why an attempt came to nothing.
+#[derive(Debug, PartialEq)]
 enum Refusal {
     /// It will not be otherwise later.
     Final(String),
@@ -84,18 +86,28 @@ async fn hello(
         .metadata_mut()
         .insert("authorization", token.clone());
     let mut coordinator = CoordinatorServiceClient::new(channel);
-    let heard = coordinator.attend(request).await;
-    let heard = heard.map_err(|status| refusal(&status))?;
+    let heard = answer(coordinator.attend(request), ANSWERED_WITHIN).await?;
     Ok(Line {
         said,
         heard: heard.into_inner(),
     })
 }
 
+async fn answer<T>(
+    call: impl Future<Output = Result<T, Status>>,
+    within: Duration,
+) -> Result<T, Refusal> {
+    let answered = timeout(within, call).await;
+    let silent = |_| Refusal::Absent("it does not answer".to_owned());
+    answered.map_err(silent)?.map_err(|status| refusal(&status))
+}
+
 fn refusal(status: &Status) -> Refusal {
     let words = status.message().to_owned();
     match status.code() {
-        Code::Unavailable | Code::Unknown | Code::Cancelled => Refusal::Absent(words),
+        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => {
+            Refusal::Absent(words)
+        }
         _ => Refusal::Final(words),
     }
 }
@@ -120,7 +132,7 @@ fn endpoint(visit: &Visit) -> Result<Endpoint, AgentsError> {
         }
         "http" if is_loopback(url) => Ok(endpoint),
         "http" => Err(wrong(
-            "without TLS only on loopback, for agents are told everybody's invitations; write https://".to_owned(),
+            "without TLS only on loopback, for agents are told personal invitations; write https://".to_owned(),
         )),
         _ => Err(wrong("write https://HOST:PORT".to_owned())),
     }
@@ -147,6 +159,8 @@ fn all_words(error: &dyn std::error::Error) -> String {
 const OUTBOUND: usize = 16;
 const AGAIN: Duration = Duration::from_millis(500);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Longer than a coordinator waits for a hello, of which it says so itself.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// A coordinator that answers nothing for so long together is gone.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 const ALIVE_WITHIN: Duration = Duration::from_secs(10);
@@ -169,6 +183,38 @@ mod tests {
             Ok(_) => panic!("nobody is there"),
             Err(error) => error,
         }
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_that_is_silent_or_was_told_nothing_in_time_is_dialled_again() {
+        let silent = answer(std::future::pending::<Result<(), _>>(), Duration::ZERO).await;
+        assert_eq!(
+            silent,
+            Err(Refusal::Absent("it does not answer".to_owned()))
+        );
+        let late = async { Err::<(), _>(Status::deadline_exceeded("no hello")) };
+        let late = answer(late, ANSWERED_WITHIN).await;
+        assert_eq!(late, Err(Refusal::Absent("no hello".to_owned())));
+        let refused = async { Err::<(), _>(Status::unauthenticated("no")) };
+        let refused = answer(refused, ANSWERED_WITHIN).await;
+        assert_eq!(refused, Err(Refusal::Final("no".to_owned())));
+    }
+
+    #[test]
+    fn a_visit_does_not_show_its_token() {
+        let visit = Visit {
+            coordinator: "http://localhost:7000".parse().expect("a URL"),
+            ca: Vec::new(),
+            token: "hush".to_owned(),
+            name: "a".to_owned(),
+            threads: 1,
+            wait: Duration::ZERO,
+        };
+        let shown = format!("{visit:?}");
+        assert!(
+            shown.contains("localhost") && !shown.contains("hush"),
+            "{shown}"
+        );
     }
 
     #[tokio::test]

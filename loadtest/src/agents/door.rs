@@ -5,11 +5,13 @@ use super::assembly::Assembly;
 use super::attendance::{Attendance, Seat};
 use super::error::AgentsError;
 use crate::account::Clock;
+use crate::rehearsal::HERE;
 use meridian_proto::loadtest as says;
 use meridian_proto::loadtest::attend_request::Said as Heard;
 use meridian_proto::loadtest::coordinator_service_server::{
     CoordinatorService, CoordinatorServiceServer,
 };
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +25,7 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 /// On what terms agents are let in.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Terms {
     /// How many.
     pub agents: u32,
@@ -43,7 +45,7 @@ pub struct Lobby {
     terms: Terms,
     address: SocketAddr,
     room: Arc<Room>,
-    server: Serving,
+    pub(super) server: Serving,
 }
 
 /// The server, until it is dropped.
@@ -55,13 +57,31 @@ pub(super) struct Serving {
 }
 
 /// Who is there.
-#[derive(Debug)]
 struct Room {
     agents: usize,
     token: String,
     wall: Clock,
     /// None once it has begun.
     seats: Mutex<Option<Vec<Seat>>>,
+}
+
+impl fmt::Debug for Terms {
+    /// Without the token and the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms")
+            .field("agents", &self.agents)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Room {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room")
+            .field("agents", &self.agents)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Lobby {
@@ -138,7 +158,7 @@ impl Lobby {
         mut over: watch::Receiver<bool>,
     ) -> Result<(), AgentsError> {
         let Terms { agents, wait, .. } = self.terms;
-        let until = Instant::now() + wait;
+        let begun = Instant::now();
         let mut looks = interval(LOOK);
         let mut seen = None;
         loop {
@@ -146,21 +166,13 @@ impl Lobby {
                 _ = looks.tick() => {}
                 Ok(_) = over.wait_for(|over| *over) => return Err(AgentsError::Interrupted),
             }
-            let (there, known) = self.room.look();
+            let (there, unknown) = self.room.look();
             if seen.as_ref() != Some(&there) {
                 say(&who(&there, agents, self.address));
                 seen = Some(there.clone());
             }
-            if known >= agents as usize {
+            if are_all(agents, there, unknown, wait, begun.elapsed())? {
                 return Ok(());
-            }
-            if Instant::now() >= until {
-                let (wanted, waited) = (agents, wait);
-                return Err(AgentsError::Missing {
-                    wanted,
-                    there,
-                    waited,
-                });
             }
         }
     }
@@ -177,16 +189,17 @@ impl Serving {
 }
 
 impl Room {
-    /// Who is there, and of how many the clock is known; those who have gone are forgotten.
-    fn look(&self) -> (Vec<String>, usize) {
+    /// Who is there, and whose clock is not known yet; those who have gone are forgotten.
+    fn look(&self) -> (Vec<String>, Vec<String>) {
         let mut seats = self.seats();
         let Some(seats) = seats.as_mut() else {
-            return (Vec::new(), 0);
+            return (Vec::new(), Vec::new());
         };
         seats.retain(|seat| !seat.stream.is_finished());
-        let known = |seat: &&Seat| seat.told.borrow().skew.pings() >= PINGS;
-        let names = seats.iter().map(|seat| seat.name.clone()).collect();
-        (names, seats.iter().filter(known).count())
+        let is_unknown = |seat: &&Seat| seat.told.borrow().skew.pings() < PINGS;
+        let name = |seat: &Seat| seat.name.clone();
+        let unknown = seats.iter().filter(is_unknown).map(name).collect();
+        (seats.iter().map(name).collect(), unknown)
     }
 
     fn seats(&self) -> MutexGuard<'_, Option<Vec<Seat>>> {
@@ -202,12 +215,38 @@ impl Room {
         if seats.len() >= self.agents {
             return Err(full());
         }
-        let is_free = |name: &String| seats.iter().all(|seat| seat.name != *name);
+        let is_free = |name: &String| {
+            !OWN_NAMES.contains(&name.as_str()) && seats.iter().all(|seat| seat.name != *name)
+        };
         let others = (2..).map(|n| format!("{wanted}-{n}"));
         let mut names = [wanted.to_owned()].into_iter().chain(others);
         let name = names.find(is_free).expect("numbers do not end");
         seats.push(begin(name));
         Ok(())
+    }
+}
+
+/// Whether all are there and their clocks known, after waiting so long.
+fn are_all(
+    wanted: u32,
+    there: Vec<String>,
+    unknown: Vec<String>,
+    wait: Duration,
+    waited: Duration,
+) -> Result<bool, AgentsError> {
+    let is_full = there.len() >= wanted as usize;
+    if is_full && unknown.is_empty() {
+        return Ok(true);
+    }
+    match is_full {
+        // The last one may have come at the last moment.
+        true if waited >= wait + KNOWN_WITHIN => Err(AgentsError::ClocksUnknown(unknown)),
+        false if waited >= wait => Err(AgentsError::Missing {
+            wanted,
+            there,
+            waited: wait,
+        }),
+        _ => Ok(false),
     }
 }
 
@@ -259,7 +298,7 @@ fn check(terms: &Terms) -> Result<(), AgentsError> {
     }
     if terms.identity.is_none() && !terms.listen.ip().is_loopback() {
         return wrong(
-            "--agents-listen: without TLS only on loopback, for agents are told everybody's invitations; give --agents-certificate and --agents-key",
+            "--agents-listen: without TLS only on loopback, for agents are told personal invitations; give --agents-certificate and --agents-key",
         );
     }
     Ok(())
@@ -297,6 +336,10 @@ fn who(there: &[String], agents: u32, address: SocketAddr) -> String {
 
 /// How soon somebody who comes or goes is noticed.
 const LOOK: Duration = Duration::from_millis(100);
+/// Beyond the wait, for clocks of agents that have come just in time: a clock is asked five times a second.
+const KNOWN_WITHIN: Duration = Duration::from_secs(8);
+/// What reports call the coordinator, and a tester without agents.
+const OWN_NAMES: [&str; 2] = ["coordinator", HERE];
 /// Echoes after which a clock counts as known: the quickest of them is what is relied on.
 const PINGS: usize = 8;
 /// A machine that answers nothing for so long together is gone.
@@ -348,6 +391,59 @@ mod tests {
         let error = gathered.expect_err("nobody came").to_string();
         assert!(error.starts_with("0 of 2 agents have come"), "{error}");
         assert!(said[0].starts_with("waiting for 2 agents at 127.0.0.1:"));
+    }
+
+    #[test]
+    fn who_comes_at_the_last_moment_has_time_to_tell_its_clock() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let wait = Duration::from_secs(60);
+        let after = |there: &[&str], unknown: &[&str], waited: Duration| {
+            are_all(2, names(there), names(unknown), wait, waited)
+        };
+        assert!(after(&["a", "b"], &[], wait).is_ok_and(|all| all));
+        assert!(after(&["a", "b"], &["b"], wait).is_ok_and(|all| !all));
+        assert!(after(&["a"], &[], wait / 2).is_ok_and(|all| !all));
+        let error = after(&["a"], &[], wait).expect_err("one is missing");
+        assert!(error.to_string().starts_with("1 of 2 agents have come"));
+        let error = after(&["a", "b"], &["b"], wait + KNOWN_WITHIN);
+        let error = error.expect_err("it answers nothing");
+        assert_eq!(error.exit_code(), 69);
+        assert!(error.to_string().contains("the clock of b "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_coordinators_own_names_are_taken_and_no_two_agents_have_the_same() {
+        let mut three = terms("127.0.0.1:0");
+        three.agents = 3;
+        let lobby = Lobby::open(three).await.expect("a free port");
+        for wanted in ["coordinator", "local", "local"] {
+            let seated = lobby.room.seat(wanted, |name| Seat {
+                name,
+                orders: mpsc::channel(1).0,
+                told: watch::channel(Default::default()).1,
+                stream: tokio::spawn(std::future::pending()),
+            });
+            seated.expect("there is room");
+        }
+        let (there, unknown) = lobby.room.look();
+        assert_eq!(there, ["coordinator-2", "local-2", "local-3"]);
+        assert_eq!(unknown, there);
+    }
+
+    #[tokio::test]
+    async fn what_is_secret_is_not_shown() {
+        let mut secret = terms("127.0.0.1:0");
+        secret.token = "hush".to_owned();
+        secret.identity = Some((b"certificate".to_vec(), vec![171; 9]));
+        let shown = format!("{secret:?}");
+        assert!(
+            shown.contains("127.0.0.1") && !shown.contains("171"),
+            "{shown}"
+        );
+        secret.identity = None;
+        let lobby = Lobby::open(secret).await.expect("a free port");
+        let shown = format!("{lobby:?} {shown}");
+        assert!(!shown.contains("hush"), "{shown}");
     }
 
     #[test]

@@ -26,6 +26,12 @@ pub enum AgentsError {
         /// How long it was waited.
         waited: Duration,
     },
+    /// All have come, and it is not known what time it is with some.
+    #[error(
+        "all agents have come, but the clock of {} is not known: too few pings come back from there",
+        .0.join(", ")
+    )]
+    ClocksUnknown(Vec<String>),
     /// Some do not say that they have what they need.
     #[error("not ready within {waited:?}: {}; look at what it says itself", names.join(", "))]
     NotReady {
@@ -61,7 +67,7 @@ pub enum AgentsError {
     #[error("the coordinator does not take this agent: {0}")]
     Refused(String),
     /// The coordinator ended it, in its words.
-    #[error("the coordinator goes on without this agent: {0}")]
+    #[error("the coordinator has dismissed this agent: {0}")]
     Dismissed(String),
     /// The coordinator has gone in the middle.
     #[error(
@@ -80,6 +86,7 @@ impl AgentsError {
             AgentsError::Usage(_) | AgentsError::Refused(_) => 64,
             AgentsError::Listening(..)
             | AgentsError::Missing { .. }
+            | AgentsError::ClocksUnknown(_)
             | AgentsError::NotReady { .. }
             | AgentsError::LostEarly { .. }
             | AgentsError::Unreachable { .. }

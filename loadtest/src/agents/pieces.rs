@@ -37,6 +37,11 @@ pub(super) fn cut(outcome: &Outcome) -> (impl Iterator<Item = Bytes> + use<>, u6
 }
 
 impl Pieces {
+    /// Whether none has come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// One more.
     pub(super) fn add(&mut self, piece: &[u8]) -> Result<(), PiecesError> {
         if self.0.len() + piece.len() > MOST {
@@ -62,8 +67,8 @@ impl Pieces {
 
 /// gRPC takes messages of up to 4 MiB.
 const PIECE: usize = 256 << 10;
-/// A day's seconds in every region are some tens of MiB.
-const MOST: usize = 512 << 20;
+/// Hours of seconds in every region.
+const MOST: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -115,6 +120,14 @@ mod tests {
             assert!(matches!(closed, Err(PiecesError::Missing(..))));
         }
         assert!(Pieces::default().close(0).is_err());
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_refused() {
+        let mut pieces = Pieces::default();
+        pieces.add(b"[").expect("there is room");
+        let error = pieces.add(&vec![b' '; MOST]).expect_err("there is none");
+        assert!(error.to_string().contains("64 MiB"), "{error}");
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub(super) struct Drift {
     used: Skew,
     window: Skew,
     worst_us: u64,
+    /// How often it was asked in this window.
+    asked: usize,
+    /// Windows that have told enough, and those that have not.
+    told: usize,
+    untold: usize,
 }
 
 impl Skew {
@@ -65,16 +70,34 @@ impl Drift {
             used,
             window: Skew::default(),
             worst_us: used.error_us(),
+            asked: 0,
+            told: 0,
+            untold: 0,
         }
+    }
+
+    /// It is asked once more, whether or not that comes through.
+    pub(super) fn ask(&mut self) {
+        if self.asked == WINDOW {
+            self.worst_us = self.error_us();
+            match self.window.pings() >= FEWEST {
+                true => self.told += 1,
+                false => self.untold += 1,
+            }
+            (self.window, self.asked) = (Skew::default(), 0);
+        }
+        self.asked += 1;
     }
 
     /// As with [`Skew::note`].
     pub(super) fn note(&mut self, sent_us: u64, back_us: u64, theirs_us: u64) {
         self.window.note(sent_us, back_us, theirs_us);
-        if self.window.pings() >= WINDOW {
-            self.worst_us = self.worst_us.max(self.wrong_us());
-            self.window = Skew::default();
-        }
+    }
+
+    /// Whether it was asked for long without telling enough: then nothing bounds how wrong it has become.
+    pub(super) fn is_lost(&self) -> bool {
+        let is_short = self.told == 0 && self.asked >= 2 * FEWEST;
+        self.untold > 0 || (is_short && self.window.pings() < FEWEST)
     }
 
     /// What was relied on.
@@ -152,6 +175,7 @@ mod tests {
         for second in 1..=100u64 {
             let sent = 1_000_000 + second * 1_000_000;
             let ahead = 5_000_000 + second * 50;
+            drift.ask();
             drift.note(sent, sent + 600, sent + 300 + ahead);
             let wrong = second * 50;
             // Over a window clocks count as standing still.
@@ -159,6 +183,31 @@ mod tests {
             assert!(drift.error_us() + untold >= wrong, "after {second} s");
         }
         assert!(drift.error_us() <= 100 * 50 + 300);
+        assert!(!drift.is_lost());
         assert_eq!(drift.used().ahead_us(), 5_000_000);
+    }
+
+    #[test]
+    fn a_clock_that_tells_too_little_for_long_is_lost_and_one_that_was_hardly_asked_is_not() {
+        let mut used = Skew::default();
+        used.note(1_000_000, 1_000_400, 1_000_200);
+        let asked = |times: usize, echoed: fn(usize) -> bool| {
+            let mut drift = Drift::from(used);
+            for n in 0..times {
+                drift.ask();
+                if echoed(n) {
+                    drift.note(2_000_000, 2_000_400, 2_000_200);
+                }
+            }
+            drift.is_lost()
+        };
+        assert!(!asked(2 * FEWEST - 1, |_| false));
+        assert!(asked(2 * FEWEST, |_| false));
+        assert!(!asked(2 * FEWEST, |n| n % 2 == 0));
+        assert!(!asked(100, |n| n % 3 == 0));
+        // It was silent in the middle alone.
+        assert!(asked(100, |n| !(2 * WINDOW..3 * WINDOW).contains(&n)));
+        // What it does not tell at the very end may be on its way.
+        assert!(!asked(2 * WINDOW, |n| n < WINDOW));
     }
 }

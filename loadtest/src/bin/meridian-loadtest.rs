@@ -30,7 +30,8 @@ enum Command {
     /// this tester was too slow to say; with 64 if the scenario or a flag is wrong, with 69 if nobody answers.
     Run(Box<Run>),
     /// Plays its part of a rehearsal that `run --agents` holds, perhaps on another machine. Exits with 0 once what it has
-    /// measured is delivered; with 64 if a flag is wrong or it is not let in, with 69 if no coordinator answers or it has gone.
+    /// measured is delivered; with 64 if a flag is wrong or it is not let in, with 69 if no coordinator answers or it has gone,
+    /// with 1 if it was dismissed or interrupted, or cannot play.
     Agent(AgentArgs),
     /// Lays two reports beside each other: what has changed from the first to the second.
     Compare(CompareArgs),
@@ -67,8 +68,8 @@ struct Run {
     /// How far from each other, as in data/rtt_ms.csv.
     #[arg(long, value_name = "FILE")]
     rtts: Option<PathBuf>,
-    /// Threads that play delegates; 0: all cores but one.
-    #[arg(long, default_value_t = 0)]
+    /// Threads that play delegates; 0: all cores but one. Agents have their own.
+    #[arg(long, default_value_t = 0, conflicts_with = "agents")]
     threads: usize,
     /// Where the report goes; target/meridian/loadtest/NAME-TIME if not given.
     #[arg(long, value_name = "FOLDER")]
@@ -109,7 +110,10 @@ fn on_a_runtime<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, F
         .enable_all()
         .build();
     let runtime = runtime.context("no runtime").map_err(|error| (1, error))?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // Delegates that do not end are not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 /// What to exit with, and why.
@@ -162,8 +166,9 @@ async fn rehearse(args: &Run) -> Result<Outcome, Failed> {
     let plan = Plan { scenario, text };
     let told = |error: RehearsalError| (error.exit_code(), error.into());
     let target = Target::open(&given(args)).await.map_err(told)?;
+    target.check(&plan.scenario).map_err(told)?;
     let over = asked_to_end();
-    let players = players(args, over.clone()).await;
+    let players = players(args, &plan, &target, over.clone()).await;
     let players = players.map_err(|error| told(error.into()))?;
     let mut screen = Screen::open();
     let show = |progress| screen.show(&progress);
@@ -180,10 +185,17 @@ async fn rehearse(args: &Run) -> Result<Outcome, Failed> {
 }
 
 /// This process, or agents once all are there.
-async fn players(args: &Run, over: watch::Receiver<bool>) -> Result<Players, AgentsError> {
+async fn players(
+    args: &Run,
+    plan: &Plan,
+    target: &Target,
+    over: watch::Receiver<bool>,
+) -> Result<Players, AgentsError> {
     let Some(terms) = args.agents.terms()? else {
         return Ok(Players::Here(args.threads));
     };
+    // Before anybody waits.
+    agents::check(&plan.text, target)?;
     let lobby = Lobby::open(terms).await?;
     let gathered = lobby.gather(|who| println!("{who}"), over).await;
     gathered.map(Players::Agents)

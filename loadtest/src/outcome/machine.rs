@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A machine that took part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
-    /// The agent's name; `local` without agents.
+    /// The agent's name, or `coordinator`; `local` without agents.
     pub name: String,
     /// Cores that may be used.
     pub cores: u32,
@@ -82,10 +82,13 @@ pub struct Tester {
     /// Packets of delegates that its kernel had no room for.
     #[serde(default)]
     pub overflow: u64,
-    /// Its clock ahead of the coordinator's, in microseconds; 0 for the coordinator itself.
+    /// How far its clock was ahead of the coordinator's, in microseconds; 0 without agents.
     pub clock_ahead_us: i64,
-    /// How far that may be wrong.
+    /// How far that may have been wrong at any time, in microseconds; drift included.
     pub clock_error_us: u64,
+    /// It did not tell its time often enough for that to be known.
+    #[serde(default)]
+    pub clock_lost: bool,
 }
 
 /// Whether what was measured can be believed.

@@ -80,9 +80,24 @@ fn lagging(tester: &Tester, reasons: &mut Vec<String>) {
         tester.arrivals_behind.max_ms(),
         ARRIVAL_MS,
     );
+    clock(tester, reasons);
     if tester.busiest > BUSIEST {
         let share = tester.busiest * 100.0;
         reasons.push(format!("{name}: a thread was {share:.0} % busy"));
+    }
+}
+
+fn clock(tester: &Tester, reasons: &mut Vec<String>) {
+    let (name, ms) = (&tester.name, tester.clock_error_us as f64 / 1e3);
+    if ms > CLOCK_MS {
+        reasons.push(format!(
+            "{name}: its clock may have been {ms:.0} ms wrong, more than {CLOCK_MS:.0} ms"
+        ));
+    }
+    if tester.clock_lost {
+        reasons.push(format!(
+            "{name}: it told its time too seldom to know how wrong its clock was"
+        ));
     }
 }
 
@@ -90,6 +105,8 @@ fn lagging(tester: &Tester, reasons: &mut Vec<String>) {
 const BEHIND_P99_MS: f64 = 20.0;
 /// Once in a while a shared machine stands still; longer, and gaps of a quarter of a second are its own.
 const BEHIND_MAX_MS: f64 = 250.0;
+/// Lag may be wrong by so much: a quarter of what makes a frame late.
+const CLOCK_MS: f64 = 100.0;
 /// A storm whose arrivals wait is another storm.
 const ARRIVAL_MS: f64 = 100.0;
 /// Beyond that queues grow without a bound.
@@ -132,6 +149,8 @@ mod tests {
             behind: spread(&[1, 2, 15]),
             arrivals_behind: spread(&[3]),
             busiest: 0.8,
+            clock_ahead_us: 5_000_000,
+            clock_error_us: 99_000,
             ..Tester::default()
         };
         assert!(reasons(&outcome(well), &spread(&[2, 30])).is_empty());
@@ -146,6 +165,8 @@ mod tests {
             busiest: 0.99,
             broken: 1,
             overflow: 7,
+            clock_error_us: 101_000,
+            clock_lost: true,
             ..Tester::default()
         };
         let mut outcome = outcome(late);
@@ -155,7 +176,7 @@ mod tests {
             ..Happening::default()
         });
         let reasons = reasons(&outcome, &spread(&[200]));
-        assert_eq!(reasons.len(), 8, "{reasons:?}");
+        assert_eq!(reasons.len(), 10, "{reasons:?}");
         assert!(reasons[0].contains("edge-kill bangkok"));
     }
 }

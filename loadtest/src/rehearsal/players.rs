@@ -8,7 +8,7 @@ use super::run::Plan;
 use super::standing::Standing;
 use super::target::{Target, raise_open_files};
 use crate::account::Clock;
-use crate::agents::{AgentsError, Assembly, Ensemble, Play};
+use crate::agents::{self, AgentsError, Assembly, Ensemble, Play};
 use crate::outcome::Outcome;
 use crate::scenario::Part;
 use std::collections::BTreeSet;
@@ -48,11 +48,14 @@ impl Players {
         }
     }
 
-    /// That there is room here for those who are played here.
-    pub(super) fn check(&self, delegates: u64) -> Result<(), RehearsalError> {
+    /// That there is room here for those who are played here, and that others can be told what to play.
+    pub(super) fn check(&self, plan: &Plan, target: &Target) -> Result<(), RehearsalError> {
         match self {
-            Players::Here(_) => raise_open_files(delegates),
-            Players::Agents(_) => raise_open_files(0),
+            Players::Here(_) => raise_open_files(plan.scenario.delegates()),
+            Players::Agents(_) => {
+                agents::check(&plan.text, target)?;
+                raise_open_files(0)
+            }
         }
     }
 
@@ -157,4 +160,4 @@ impl Playing {
 }
 
 /// The only machine, if it is the only one.
-pub(super) const HERE: &str = "local";
+pub(crate) const HERE: &str = "local";

@@ -78,7 +78,7 @@ impl<'a> Prepared<'a> {
     ) -> Result<Prepared<'a>, RehearsalError> {
         let scenario = &plan.scenario;
         target.check(scenario)?;
-        players.check(scenario.delegates())?;
+        players.check(plan, target)?;
         let cast = scenario.cast(&target.places);
         let organiser = Organiser::new(target)?;
         let meeting = Organiser::fresh_id(&scenario.name);
