@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     setup::ensure(&needs)?;
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     world::build()?;
-    world::go_first();
+    world::go_ahead();
     let interrupt = Interrupt::listen()?;
     let runner = Runner {
         args,
