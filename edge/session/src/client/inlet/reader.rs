@@ -53,7 +53,7 @@ pub(super) struct Unfinished {
 }
 
 /// Reads what has come of a stream, as a stream of one packet has whole, and gives it to `take`; the rest is returned. Streams
-/// read like this stay in order.
+/// read like this stay in order. Of a long one only a part is read, for others wait.
 pub(super) fn read_now(
     first: Bytes,
     mut stream: RecvStream,
@@ -61,7 +61,7 @@ pub(super) fn read_now(
 ) -> Option<Unfinished> {
     let mut reading = Reading::default();
     let mut bytes = first;
-    loop {
+    for read in 1.. {
         reading.decoder.push(bytes);
         loop {
             match reading.next() {
@@ -73,17 +73,21 @@ pub(super) fn read_now(
                 }
             }
         }
+        if read == MAX_CHUNKS {
+            break;
+        }
         bytes = match stream.try_read_chunk(MAX_CHUNK) {
             Ok(TryRead::Chunk(chunk)) => chunk,
             Ok(TryRead::Fin) => {
                 reading.end().into_iter().for_each(take);
                 return None;
             }
-            Ok(TryRead::Pending) => return Some(Unfinished { reading, stream }),
+            Ok(TryRead::Pending) => break,
             // Cut off: the ledger finds what is missing.
             Err(_) => return None,
         };
     }
+    Some(Unfinished { reading, stream })
 }
 
 impl Unfinished {
@@ -222,5 +226,7 @@ fn joined(mut slices: Vec<Bytes>) -> Bytes {
 
 /// Bytes read at once.
 const MAX_CHUNK: usize = 64 * 1024;
+/// Reads of one stream before others have their turn: far more than an object of audio has.
+const MAX_CHUNKS: usize = 16;
 /// The largest object that is put together: far above any frame, far below what memory holds.
 const MAX_PAYLOAD: u64 = 16 << 20;
