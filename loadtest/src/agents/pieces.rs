@@ -68,7 +68,7 @@ impl Pieces {
 /// gRPC takes messages of up to 4 MiB.
 const PIECE: usize = 256 << 10;
 /// Hours of seconds in every region.
-const MOST: usize = 64 << 20;
+const MOST: usize = 256 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -127,7 +127,7 @@ mod tests {
         let mut pieces = Pieces::default();
         pieces.add(b"[").expect("there is room");
         let error = pieces.add(&vec![b' '; MOST]).expect_err("there is none");
-        assert!(error.to_string().contains("64 MiB"), "{error}");
+        assert!(error.to_string().contains("256 MiB"), "{error}");
     }
 
     #[test]
