@@ -27,8 +27,8 @@ struct Kept {
 }
 
 impl Ledger {
-    /// Keeps a place until `expires`, and until it is known that nobody has come, instead of one that is kept for the same session, and instead of the person's oldest
-    /// if they have `most` already.
+    /// Keeps a place until `expires`, and until it is known that nobody has come, instead of one that is kept for the same
+    /// session, and instead of the person's oldest if they have `most` already.
     pub fn reserve(
         &mut self,
         session: SessionId,
