@@ -7,8 +7,6 @@
 //! given more than it can take, an edge that sent people elsewhere is not full within a tenth, or anything is left
 //! afterwards.
 
-#![allow(clippy::unwrap_used, reason = "it is for people who watch it")]
-
 #[path = "../tests/common/mod.rs"]
 mod common;
 
@@ -17,11 +15,16 @@ use meridian_control_core::ids::Office;
 use meridian_proto::v1::join_service_client::JoinServiceClient;
 use meridian_proto::v1::*;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PLACES: u32 = 400;
+const JOINS: NonZeroU32 = NonZeroU32::new(5_000).expect("it is not 0");
+const SECONDS: NonZeroU32 = NonZeroU32::new(10).expect("it is not 0");
+/// As other programs of this project exit when they were called wrongly.
+const USAGE: u8 = 64;
 const OFFICES: [&str; 15] = [
     "geneva",
     "new-york",
@@ -48,8 +51,12 @@ const COUNTRIES: [&str; 30] = [
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let mut number = |default: u32| args.next().map_or(default, |text| text.parse().unwrap());
-    let (joins, seconds) = (number(5_000), number(10));
+    let mut number = |default: NonZeroU32| args.next().map_or(Ok(default), |text| text.parse());
+    let (Ok(joins), Ok(seconds)) = (number(JOINS), number(SECONDS)) else {
+        eprintln!("how many joins, and within how many seconds: two whole numbers from 1");
+        return ExitCode::from(USAGE);
+    };
+    let (joins, seconds) = (joins.get(), seconds.get());
     let stage = Arc::new(Stage::set().await);
     let mut edges = Vec::new();
     for office in OFFICES {
@@ -97,7 +104,8 @@ async fn storm(
             let outcome = join(&stage, invitation).await;
             // From when it should have begun: who is late has waited.
             let took = due.elapsed();
-            done.send(Answered { took, outcome }).unwrap();
+            let answered = Answered { took, outcome };
+            done.send(answered).expect("all answers are awaited");
         });
     }
     drop(done);
@@ -176,7 +184,7 @@ fn session(number: u64, admission: &Admission) -> Session {
     let claims = jsonwebtoken::dangerous::insecure_decode::<meridian_control_plane::tokens::Media>(
         &admission.token,
     );
-    let claims = claims.unwrap().claims;
+    let claims = claims.expect("edges can read it").claims;
     Session {
         number,
         meeting: claims.meeting,
@@ -222,7 +230,7 @@ fn judge_spread(stage: &Stage, answers: &[Answered]) -> bool {
         .filter_map(|answer| answer.outcome.as_ref().ok())
     {
         let first = &admission.candidates[0];
-        *spread.get_mut(first.office.as_str()).unwrap() += 1;
+        *spread.entry(first.office.as_str()).or_default() += 1;
         if let Some((_, nearer)) = first.why.split_once(" farther than ") {
             let nearer = nearer.split(',').next().unwrap_or_default();
             *overflowed.entry(nearer.to_owned()).or_default() += 1;
@@ -242,8 +250,9 @@ fn judge_spread(stage: &Stage, answers: &[Answered]) -> bool {
     }
     let desk = stage.replica.plane().desk();
     let reserved: u32 = OFFICES
-        .map(|office| desk.placer.ledger().reserved(&Office::new(office).unwrap()))
         .iter()
+        .map(|office| Office::new(office).expect("it is an office's id"))
+        .map(|office| desk.placer.ledger().reserved(&office))
         .sum();
     println!("places still kept once all have arrived: {reserved}");
     is_good && reserved == 0

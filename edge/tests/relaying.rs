@@ -83,6 +83,31 @@ fn an_audience_of_several_bursts_gets_everything_once_while_more_comes_in_and_so
 }
 
 #[test]
+fn the_last_of_an_audience_of_several_bursts_gets_an_object_though_nothing_else_happens() {
+    run(async {
+        let (_edge, address) = open_edge().await;
+        let publisher = connect(address, Draft::D22).await;
+        let _announced = announce(&publisher).await;
+        let mut audience = Vec::new();
+        for _ in 0..40 {
+            let subscriber = connect(address, Draft::D22).await;
+            let asked = subscribe(&subscriber, "audio", Parameters::default()).await;
+            audience.push((subscriber, asked));
+        }
+        let _upstream = accept_subscribe(&publisher, 7).await;
+        let mut aliases = Vec::new();
+        for (_, asked) in &mut audience {
+            aliases.push(expect_subscribe_ok(asked).await.track_alias);
+        }
+        send_stream(&publisher, audio(7, 1, b"hello")).await;
+        for ((subscriber, _), alias) in audience.iter().zip(aliases) {
+            let object = receive_stream(subscriber).await;
+            assert_eq!(object, audio(alias, 1, b"hello"));
+        }
+    });
+}
+
+#[test]
 fn an_unknown_track_does_not_exist() {
     run(async {
         let (_edge, address) = open_edge().await;

@@ -8,6 +8,7 @@ use std::{path::PathBuf, process::Command};
 use anyhow::Result;
 
 use crate::{
+    priority::in_real_time,
     setup::{self, Need},
     shell, workspace,
 };
@@ -136,23 +137,10 @@ fn processes(args: &Args, peers: &[String]) -> Command {
     command
 }
 
-/// Where the system allows it, what is measured goes before everything else on the machine: lag is
-/// then the relay's and not a compiler's next door. It applies to every target alike.
+/// In real time, as every target alike, and in the workspace's root.
 fn undisturbed(program: PathBuf) -> Command {
-    const ROUND_ROBIN: [&str; 2] = ["--rr", "5"];
-    let may = shell::has("chrt")
-        && shell::output(&mut shell::command(
-            "chrt",
-            ROUND_ROBIN.into_iter().chain(["true"]),
-        ))
-        .is_ok_and(|output| output.status.success());
-    if !may {
-        eprintln!("no real-time priority here: lag includes whatever else this machine does");
-        let mut command = Command::new(program);
-        command.current_dir(workspace::root());
-        return command;
-    }
-    let mut command = shell::command("chrt", ROUND_ROBIN);
-    command.arg(program);
+    let mut words = in_real_time(program).into_iter();
+    let mut command = Command::new(words.next().expect("it names a program"));
+    command.args(words).current_dir(workspace::root());
     command
 }

@@ -15,6 +15,7 @@ use self::{
 };
 use crate::{
     certs::Authority,
+    priority::{Priority, go_first},
     setup::{self, Need},
     talk::{self, TalkSpec},
     up::{percent, table::Table, world},
@@ -48,7 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     let talk = talk::ensure(&workspace::made("talk")?, &TalkSpec::default())?;
     world::build()?;
-    world::go_first();
+    go_first(Priority::RealTime);
     let is_wanted = |scenario: &&Scenario| {
         args.only.is_empty() || args.only.iter().any(|name| scenario.name.starts_with(name))
     };

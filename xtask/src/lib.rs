@@ -19,6 +19,7 @@ pub mod interop;
 pub mod links;
 pub mod loadtest;
 pub mod moves;
+pub mod priority;
 pub mod setup;
 pub mod shell;
 pub mod talk;

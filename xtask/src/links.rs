@@ -13,6 +13,7 @@ use self::{
 };
 use crate::{
     certs::Authority,
+    priority::{Priority, go_first},
     setup::{self, Need},
     up::{table::Table, world},
     workspace,
@@ -40,7 +41,7 @@ pub fn run(args: &Args) -> Result<()> {
     setup::ensure(&[Need::Build, Need::Protobuf, Need::Certificates])?;
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     world::build()?;
-    world::go_first();
+    go_first(Priority::RealTime);
     let is_wanted = |case: &Case| {
         args.only.is_empty() || args.only.iter().any(|name| case.name.starts_with(name))
     };

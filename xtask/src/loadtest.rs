@@ -25,6 +25,7 @@ use serde_json::{Map, Value, json};
 use self::{crew::Crew, door::Door, scenery::Scenery, wanted::Wanted};
 use crate::{
     certs::Authority,
+    priority::{Priority, go_first},
     setup::{self, Need},
     up::{interrupt::Interrupt, network::Network, process, table::Table, world},
     workspace,
@@ -75,7 +76,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     setup::ensure(&needs)?;
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     world::build()?;
-    world::go_ahead();
+    go_first(Priority::High);
     let interrupt = Interrupt::listen()?;
     let runner = Runner {
         args,

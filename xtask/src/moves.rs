@@ -16,6 +16,7 @@ use anyhow::{Result, ensure};
 use self::{account::Account, scenario::Scenario};
 use crate::{
     certs::Authority,
+    priority::{Priority, go_first},
     setup::{self, Need},
     talk::{self, TalkSpec},
     up::{interrupt::Interrupt, table::Table, world},
@@ -48,7 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
     let authority = Authority::ensure(&workspace::made("certs")?)?;
     let talk = talk::ensure(&workspace::made("talk")?, &TalkSpec::default())?;
     world::build()?;
-    world::go_first();
+    go_first(Priority::RealTime);
     let interrupt = Interrupt::listen()?;
     if let Some(seconds) = args.outage {
         setup::ensure(&[Need::Etcd])?;

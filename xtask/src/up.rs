@@ -44,6 +44,7 @@ use self::{
 };
 use crate::{
     certs::Authority,
+    priority::{Priority, go_first},
     setup::{self, Need},
     talk::{self, TalkSpec},
     workspace,
@@ -107,7 +108,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     world::build()?;
     // Half a second's silence is a failure to edges and clients: they must not wait for a compiler next door.
-    world::go_first();
+    go_first(Priority::RealTime);
     let interrupt = Interrupt::listen()?;
     let begun = Instant::now();
     let mut stage = Stage::set(&authority, &plan, cast, &interrupt)?;

@@ -72,7 +72,8 @@ pub struct Tester {
     pub cpu_ms: u64,
     /// The busiest thread's CPU time as a share of the rehearsal, 0 to 1.
     pub busiest: f64,
-    /// How late each of its threads was to do what was due: what it says of others is wrong by that much.
+    /// How late each of its threads was to do what was due, with the turns that an object waits for until it is taken
+    /// note of: what it says of others is wrong by that much.
     pub behind: Spread,
     /// How late arrivals were started after they were due.
     pub arrivals_behind: Spread,

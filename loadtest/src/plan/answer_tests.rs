@@ -70,7 +70,9 @@ fn ten_times_the_people_need_ten_times_the_cores_and_are_said_to_be_extrapolated
         office.expect("it is there").clone()
     };
     let ratio = geneva(&many).cores / geneva(&few).cores;
-    assert!((1_000.0..1_021.0).contains(&ratio), "{ratio}");
+    // Several workers cost a little more than one.
+    let most = 1_001.0 * Costs::default().workers_factor;
+    assert!((1_000.0..most).contains(&ratio), "{ratio}");
     let (few, many) = (geneva(&few), geneva(&many));
     assert_eq!(few.machines, 1);
     let cores = f64::from(many.machines) * 8.0 * 0.6;
@@ -135,7 +137,10 @@ fn video_costs_cores_and_line() {
     };
     let more = sum(&seeing).0 - sum(&deaf).0;
     let gb_per_s = 700.0 * 1_500_000.0 / 8e9;
-    assert!((more / (gb_per_s * 3.64) - 1.0).abs() < 0.05, "{more}");
+    assert!(
+        (more / (gb_per_s * Costs::default().video_gb_s) - 1.0).abs() < 0.05,
+        "{more}"
+    );
     assert!(sum(&seeing).1 - sum(&deaf).1 > 700.0 * 1_500_000.0);
     assert!(
         seeing

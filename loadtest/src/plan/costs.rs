@@ -2,18 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What an edge needs, as measured by `cargo xtask bench` (the README says on which machine and how). Another machine's own
-/// figures may be given instead.
+/// What an edge needs, as measured by `cargo xtask bench` (docs/performance.md says on which machine and how). Another machine's
+/// own figures may be given instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Costs {
-    /// CPU for each audio frame to one listener, µs, with 200 of them and a stream each; with more it falls (14.9 with 1,000).
+    /// CPU for each audio frame to one listener, µs, with 200 of them and a stream each; with more it falls (12.2 with 1,000).
     pub audio_object_us: f64,
     /// CPU for each GB of video, s.
     pub video_gb_s: f64,
     /// CPU for somebody who joins, ms, with the first of their media.
     pub join_ms: f64,
-    /// Memory of an edge with hardly anybody there, MiB.
+    /// Memory of an edge in a network with a control plane, with hardly anybody there, MiB; in `plenary-full`, beyond that of its
+    /// listeners.
     pub edge_mib: f64,
     /// Memory for each listener, KiB.
     pub listener_kib: f64,
@@ -36,15 +37,15 @@ pub struct Costs {
 impl Default for Costs {
     fn default() -> Costs {
         Costs {
-            audio_object_us: 16.6,
-            video_gb_s: 3.64,
-            join_ms: 1.05,
-            edge_mib: 14.0,
+            audio_object_us: 14.7,
+            video_gb_s: 3.83,
+            join_ms: 0.75,
+            edge_mib: 22.0,
             listener_kib: 62.0,
-            viewer_kib: 90.0,
+            viewer_kib: 85.0,
             audio_wire_bytes: 278.0,
             video_wire_factor: 1.06,
-            workers_factor: 1.02,
+            workers_factor: 1.05,
             measured_listeners: 1_000,
             measured_viewers: 500,
             measured_workers: 2,

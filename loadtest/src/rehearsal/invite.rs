@@ -41,13 +41,16 @@ impl Organiser {
                 .connect_lazy())
         };
         let token = format!("Bearer {}", target.token).parse();
+        let mut token: MetadataValue<Ascii> =
+            token.map_err(|_| RehearsalError::Usage("the token is none".to_owned()))?;
+        token.set_sensitive(true);
         Ok(Organiser {
             channels: target
                 .control
                 .iter()
                 .map(channel)
                 .collect::<Result<_, RehearsalError>>()?,
-            token: token.map_err(|_| RehearsalError::Usage("the token is none".to_owned()))?,
+            token,
         })
     }
 

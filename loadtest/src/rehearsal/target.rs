@@ -7,6 +7,7 @@ use crate::scenario::{Happens, Places, Scenario};
 use meridian_client::dial::system_bundle;
 use meridian_session::tls::Trust;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub struct Given {
 }
 
 /// A network to rehearse against.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
     /// The control plane's replicas.
     pub control: Vec<Url>,
@@ -50,6 +51,18 @@ pub struct Target {
     pub processes: Vec<Watched>,
     /// Who can do things to it.
     pub stage: Option<Arc<Stage>>,
+}
+
+impl fmt::Debug for Target {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("control", &self.control)
+            .field("edges", &self.edges)
+            .field("processes", &self.processes)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Target {

@@ -40,27 +40,6 @@ pub fn build() -> Result<()> {
     ))
 }
 
-/// Puts this process, and what it starts from now on, before everything else on the machine where the system allows
-/// it: lag is then the links' and not a compiler's next door.
-pub fn go_first() {
-    let own = std::process::id().to_string();
-    let mut chrt = shell::command("chrt", ["--rr", "-p", "5", &own]);
-    if !shell::output(&mut chrt).is_ok_and(|output| output.status.success()) {
-        eprintln!("no real-time priority here: lag includes whatever else this machine does");
-    }
-}
-
-/// The same for what may want all of the machine for long: the system takes a twentieth of each second from real-time
-/// processes, so that a full machine stands still for 50 ms in every second.
-pub fn go_ahead() {
-    if rustix::process::setpriority_process(None, MOST_URGENT).is_err() {
-        eprintln!("no priority here: lag includes whatever else this machine does");
-    }
-}
-
-/// A nice value.
-const MOST_URGENT: i32 = -20;
-
 /// A binary that [`build`] has built.
 pub fn program(name: &str) -> PathBuf {
     workspace::target().join("release").join(name)
