@@ -8,6 +8,6 @@ mod picture;
 
 pub use book::{Book, CellId, Clock, RegionId};
 pub use ledger::{Heard, Ledger};
-pub use listener::{AudioFrame, Listener, VideoFrame};
+pub use listener::{AudioFrame, Listener, MISSED, VideoFrame};
 pub use payload::Payloads;
 pub use picture::{FRAMES, Picture, STEP_MS};

@@ -32,6 +32,7 @@ pub use stage::{Description, EdgeAt, Stage, Watched};
 pub use target::{Given, Target};
 
 pub(crate) use company::{Company, Engagement, Share};
+pub(crate) use health::BEHIND_P99_MS;
 pub(crate) use invite::Invitations;
 pub(crate) use players::HERE;
 pub(crate) use processes::Sampler;

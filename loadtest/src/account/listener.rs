@@ -26,6 +26,8 @@ pub struct Listener {
     reconnecting: Option<Instant>,
     switching: Option<(u32, Instant)>,
     turning: Option<(u32, Instant)>,
+    /// A speaker was not heard at all: the silence until the next is none between two speakers.
+    has_missed: bool,
     has_picture: bool,
 }
 
@@ -95,6 +97,7 @@ impl Listener {
             reconnecting: None,
             switching: None,
             turning: None,
+            has_missed: false,
             has_picture: false,
         }
     }
@@ -138,11 +141,13 @@ impl Listener {
         self.cell = book.cell(&self.key);
         book.count(self.cell, Count::Switched, 1);
         self.switching = Some((source, now));
+        self.turning = None;
         self.listen(source);
     }
 
     /// Somebody else has the floor since `at`.
     pub fn turn(&mut self, source: u32, at: Instant) {
+        self.has_missed |= self.is_silent(at);
         self.turning = Some((source, at));
         self.listen(source);
     }
@@ -205,6 +210,13 @@ impl Listener {
             picture.close();
             book.count(self.cell, Count::VideoLost, picture.lost());
         }
+    }
+
+    /// Nothing has come of a source that was asked for, for so long that it has been missed: of a track of audio these
+    /// frames.
+    pub fn missed(&mut self, frames: u64, book: &mut Book) {
+        book.count(self.cell, Count::Missed, 1);
+        book.count(self.cell, Count::Lost, frames);
     }
 
     /// Whether it has heard anything.
@@ -281,7 +293,9 @@ impl Listener {
                 now.saturating_duration_since(since),
             );
             // Between two speakers there is silence by nature: it is timed as a turn, and is no gap.
-            self.last = Some(now);
+            if !std::mem::take(&mut self.has_missed) {
+                self.last = Some(now);
+            }
         }
     }
 
@@ -305,11 +319,16 @@ impl Listener {
 
     /// The silence it ends in counts, too.
     fn settle(&mut self, now: Instant, book: &mut Book) {
-        let is_turning = self.turning.is_some();
-        if !is_turning {
+        if self.turning.is_none() || self.is_silent(now) || self.has_missed {
             self.note_silence(now, book);
         }
         book.time(self.cell, Latency::Gap, self.longest);
+    }
+
+    /// Whether whoever has the floor has not been heard for longer than turns take.
+    fn is_silent(&self, now: Instant) -> bool {
+        let turning = self.turning;
+        turning.is_some_and(|(_, since)| now.saturating_duration_since(since) >= MISSED)
     }
 }
 
@@ -318,6 +337,8 @@ fn lag(capture_us: u64, now: Instant, book: &Book) -> Duration {
     Duration::from_micros(book.clock().unix_us(now).saturating_sub(capture_us))
 }
 
+/// How long something is asked for in vain until it has been missed: as long as a group of pictures.
+pub const MISSED: Duration = Duration::from_secs(2);
 /// Between two frames of audio.
 const FRAME: Duration = Duration::from_millis(20);
 /// One-way delay from which on conversation suffers for everybody (ITU-T G.114).

@@ -237,6 +237,36 @@ fn a_switch_goes_to_the_new_language_and_a_turn_is_no_gap() {
 }
 
 #[test]
+fn a_speaker_who_was_not_heard_at_all_leaves_a_gap_and_is_missed() {
+    let mut story = Story::listening();
+    story.frames(1, 200, 1_000);
+    let (second, third) = (story.at(1_000), story.at(5_000));
+    story.listener.turn(2, second);
+    let first = (START_US + 980_000) / 20_000;
+    story.listener.drop_source(1, first, &mut story.book);
+    story.listener.turn(3, third);
+    story.listener.missed(200, &mut story.book);
+    story.frames(3, 5_000, 6_000);
+    let figures = story.end(6_050).total();
+    assert_eq!(figures.counted(Count::Missed), 1);
+    assert_eq!(figures.counted(Count::Lost), 200);
+    assert_eq!(figures.counted(Count::Gaps1000ms), 1);
+    assert_took(&figures, Latency::Gap, 4_050.0);
+}
+
+#[test]
+fn silence_in_which_somebody_leaves_counts_unless_it_is_the_beginning_of_a_turn() {
+    for (ms, gaps) in [(2_500, 0), (3_500, 1)] {
+        let mut story = Story::listening();
+        story.frames(1, 200, 1_000);
+        let turn = story.at(1_000);
+        story.listener.turn(2, turn);
+        let outcome = story.end(ms);
+        assert_eq!(outcome.counted(Count::Gaps1000ms), gaps, "at {ms}");
+    }
+}
+
+#[test]
 fn who_hears_nothing_has_failed_and_is_counted_once() {
     let story = Story::begin();
     let outcome = story.end(5_000);

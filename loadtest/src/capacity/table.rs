@@ -1,6 +1,6 @@
 //! What is printed of the tester's capacity.
 
-use crate::rehearsal::{Spent, Tried};
+use crate::rehearsal::{BEHIND_P99_MS, Spent, Tried};
 use std::fmt;
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ impl Row {
         is_sound && !self.is_queueing()
     }
 
-    /// Whether objects waited for a tester that was busy with others: its own lateness does not show that.
+    /// Whether objects waited for a tester that was busy with others. Its own lateness shows the turns it took, not what waits
+    /// before the first of them.
     fn is_queueing(&self) -> bool {
         let lag = |share| self.tried.lag.quantile_ms(share).unwrap_or_default();
         lag(0.99) - lag(0.01) > WAITED_MS
@@ -111,8 +112,8 @@ impl fmt::Display for Row {
     }
 }
 
-/// Between the lag of the first and of the last hundredth: as much as the relay's own bench allows.
-const WAITED_MS: f64 = 50.0;
+/// Between the lag of the first and of the last hundredth: as much as a rehearsal may be behind.
+const WAITED_MS: f64 = BEHIND_P99_MS;
 
 #[cfg(test)]
 mod tests {

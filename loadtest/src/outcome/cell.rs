@@ -63,6 +63,9 @@ pub enum Count {
     Bytes,
     /// Audio frames that were published while somebody listened, and never came.
     Lost,
+    /// Speakers, languages and pictures that an edge was asked for, and of which nothing came for two seconds or longer
+    /// before they were wanted no more.
+    Missed,
     /// Audio frames that came more than 400 ms after they were captured.
     Late,
     /// Audio frames that came again.

@@ -70,11 +70,14 @@ pub struct Tester {
     pub delegates: u64,
     /// CPU time of its process during the rehearsal, in milliseconds.
     pub cpu_ms: u64,
-    /// The busiest thread's CPU time as a share of the rehearsal, 0 to 1.
+    /// The busiest thread's CPU time as a share of its busiest ten seconds, 0 to 1.
     pub busiest: f64,
     /// How late each of its threads was to do what was due, with the turns that an object waits for until it is taken
     /// note of: what it says of others is wrong by that much.
     pub behind: Spread,
+    /// What a tenth of that exceeded in the worst ten seconds of a thread, in milliseconds.
+    #[serde(default)]
+    pub worst_ms: f64,
     /// How late arrivals were started after they were due.
     pub arrivals_behind: Spread,
     /// Threads that broke down: what their delegates went through is missing.

@@ -169,8 +169,8 @@ impl Company {
         };
         for played in played {
             match played {
-                Some(played) => {
-                    take_in(&mut tester, &played, self.house.programme.length);
+                Some(mut played) => {
+                    take_in(&mut tester, &mut played);
                     outcome.add(played.outcome);
                 }
                 None => tester.broken += 1,
@@ -181,13 +181,13 @@ impl Company {
     }
 }
 
-fn take_in(tester: &mut Tester, played: &Played, length: Duration) {
+fn take_in(tester: &mut Tester, played: &mut Played) {
     tester.threads += 1;
     tester.delegates += played.delegates;
     tester.behind.add(&played.lateness.behind);
     tester.arrivals_behind.add(&played.lateness.arrivals);
-    let busy = played.cpu.as_secs_f64() / length.as_secs_f64();
-    tester.busiest = tester.busiest.max(busy);
+    tester.worst_ms = tester.worst_ms.max(played.lateness.worst_ms());
+    tester.busiest = tester.busiest.max(played.busiest);
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub(super) struct Want {
     pub(super) medium: Medium,
     pub(super) payloads: Payloads,
     name: FullTrackName,
+    /// When an edge was asked for it first.
+    pub(super) asked_at: Option<Instant>,
     /// The newest object that has come.
     pub(super) last: Option<Location>,
     /// When it is wanted no longer.
@@ -47,6 +49,7 @@ impl Want {
             name: programme.track(&voice, medium),
             voice,
             medium,
+            asked_at: None,
             last: None,
             drop_at: None,
             until_us: None,

@@ -2,6 +2,7 @@
 
 use crate::outcome::Spread;
 use rustix::time::{ClockId, clock_gettime};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::task::spawn_local;
 use tokio::time::sleep_until;
@@ -18,8 +19,8 @@ impl Pace {
         Pace { due: now + EVERY }
     }
 
-    /// Waits for the next time, takes the way that an object takes, and says how late it is: as late as an object that came
-    /// in when it was due has been taken note of. What was missed meanwhile is not counted twice. To be called inside a
+    /// Waits for the next time, and says how late it is to be taken note of: takes the way that an object takes, and says how late it is: as late as an object that came
+    /// in when it was due has been taken note of. What was due meanwhile is in [`Lateness::note`]. To be called inside a
     /// [`LocalSet`](tokio::task::LocalSet).
     pub(super) async fn beat(&mut self) -> Duration {
         sleep_until(self.due.into()).await;
@@ -61,6 +62,84 @@ pub(super) fn of_process() -> Duration {
 pub(super) struct Lateness {
     pub(super) behind: Spread,
     pub(super) arrivals: Spread,
+    /// Of the last whole seconds, up to ten, and the worst such time so far, in milliseconds.
+    recent: VecDeque<(u64, Spread)>,
+    worst_ms: f64,
+}
+
+impl Lateness {
+    /// A beat was so late, and so were those that were due meanwhile, each by less: otherwise a thread that stands still for
+    /// a second would have been late once.
+    pub(super) fn note(&mut self, late: Duration, second: u64) {
+        let mut late = Some(late);
+        while let Some(one) = late {
+            self.behind.record(one);
+            self.second(second).record(one);
+            late = one.checked_sub(EVERY).filter(|late| !late.is_zero());
+        }
+    }
+
+    /// What one beat in ten exceeded in the worst ten seconds, in milliseconds.
+    pub(super) fn worst_ms(&mut self) -> f64 {
+        self.settle();
+        self.worst_ms
+    }
+
+    fn second(&mut self, second: u64) -> &mut Spread {
+        if self.recent.back().is_none_or(|(last, _)| *last != second) {
+            self.settle();
+            self.recent.push_back((second, Spread::default()));
+            let oldest = (second + 1).saturating_sub(WINDOW.as_secs());
+            while self.recent.pop_front_if(|(at, _)| *at < oldest).is_some() {}
+        }
+        &mut self.recent.back_mut().expect("it was pushed").1
+    }
+
+    fn settle(&mut self) {
+        let mut all = Spread::default();
+        self.recent.iter().for_each(|(_, spread)| all.add(spread));
+        self.worst_ms = self.worst_ms.max(all.quantile_ms(0.9).unwrap_or(0.0));
+    }
+}
+
+/// How busy a thread was when it was busiest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Load {
+    /// CPU time by then, in order.
+    seen: VecDeque<(Instant, Duration)>,
+    busiest: Option<f64>,
+}
+
+impl Load {
+    /// It has used so much CPU time by now. To be told about once a second.
+    pub(super) fn note(&mut self, now: Instant, cpu: Duration) {
+        self.seen.push_back((now, cpu));
+        let is_whole = |of: &VecDeque<(Instant, Duration)>, from: usize| {
+            of.get(from).is_some_and(|(at, _)| now - *at >= WINDOW)
+        };
+        while is_whole(&self.seen, 1) {
+            self.seen.pop_front();
+        }
+        if is_whole(&self.seen, 0) {
+            self.busiest = Some(self.busiest.unwrap_or(0.0).max(self.share()));
+        }
+    }
+
+    /// The share of a core over the busiest ten seconds; over all there was if that was less.
+    pub(super) fn busiest(&self) -> f64 {
+        self.busiest.unwrap_or_else(|| self.share())
+    }
+
+    fn share(&self) -> f64 {
+        let Some(((from, before), (to, after))) = self.seen.front().zip(self.seen.back()) else {
+            return 0.0;
+        };
+        let (cpu, wall) = (after.saturating_sub(*before), *to - *from);
+        if wall.is_zero() {
+            return 0.0;
+        }
+        cpu.as_secs_f64() / wall.as_secs_f64()
+    }
 }
 
 fn cpu(clock: ClockId) -> Duration {
@@ -69,6 +148,8 @@ fn cpu(clock: ClockId) -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
+/// Over which a thread is as busy as it is said to be.
+const WINDOW: Duration = Duration::from_secs(10);
 /// Often enough to see every pause that could be heard.
 const EVERY: Duration = Duration::from_millis(5);
 /// QUIC's tasks that an object passes, each of which waits for its turn, before it comes to the delegate's: the socket's, the
@@ -102,6 +183,53 @@ mod tests {
             assert!(delegates.iter().all(|turns| turns.had() >= 1));
             assert!(late > Duration::ZERO);
         });
+    }
+
+    #[test]
+    fn a_thread_that_stands_still_for_a_third_of_the_time_is_late_a_third_of_the_time() {
+        let mut lateness = Lateness::default();
+        for _ in 0..133 {
+            lateness.note(Duration::from_millis(1), 0);
+        }
+        // For 333 ms: one beat, in place of 66.
+        lateness.note(Duration::from_millis(333), 0);
+        assert_eq!(lateness.behind.count(), 200);
+        let late = |share| lateness.behind.quantile_ms(share).expect("there are beats");
+        assert!(late(0.6) < 2.0 && late(0.7) > 5.0, "{}", late(0.7));
+        assert!((300.0..340.0).contains(&late(0.97)), "{}", late(0.97));
+    }
+
+    #[test]
+    fn ten_bad_seconds_of_an_hour_are_remembered() {
+        let mut lateness = Lateness::default();
+        for second in 0..3_600 {
+            let is_bad = (1_000..1_010).contains(&second);
+            let late = Duration::from_millis(if is_bad { 200 } else { 1 });
+            (0..5).for_each(|_| lateness.note(late, second));
+        }
+        let worst = lateness.worst_ms();
+        assert!((150.0..=205.0).contains(&worst), "{worst}");
+        let mut quiet = Lateness::default();
+        (0..100).for_each(|second| quiet.note(Duration::from_millis(1), second));
+        assert!(quiet.worst_ms() < 2.0);
+    }
+
+    #[test]
+    fn a_thread_is_as_busy_as_over_its_busiest_ten_seconds() {
+        let start = Instant::now();
+        let mut load = Load::default();
+        let mut cpu = Duration::ZERO;
+        for second in 0..60 {
+            load.note(start + Duration::from_secs(second), cpu);
+            let is_busy = (20..30).contains(&second);
+            cpu += Duration::from_millis(if is_busy { 900 } else { 100 });
+        }
+        assert!((load.busiest() - 0.9).abs() < 1e-9, "{}", load.busiest());
+        let mut short = Load::default();
+        assert_eq!(short.busiest(), 0.0);
+        short.note(start, Duration::ZERO);
+        short.note(start + Duration::from_secs(2), Duration::from_secs(1));
+        assert!((short.busiest() - 0.5).abs() < 1e-9);
     }
 
     /// Of a task that always has more to do.

@@ -127,14 +127,16 @@ impl Trial<'_> {
             Some(played) => (0, played),
             None => (1, Played::default()),
         };
+        let mut lateness = played.lateness;
         let mut outcome = played.outcome;
         let window = outcome.ticks.iter().skip(self.window.0 as usize);
         let in_window = window.take(seconds as usize).map(|tick| tick.objects).sum();
         outcome.testers = vec![Tester {
             name: "local".to_owned(),
             busiest: spent[0].tester.as_secs_f64() / seconds as f64,
-            behind: played.lateness.behind,
-            arrivals_behind: played.lateness.arrivals,
+            worst_ms: lateness.worst_ms(),
+            behind: lateness.behind,
+            arrivals_behind: lateness.arrivals,
             broken,
             overflow,
             ..Tester::default()

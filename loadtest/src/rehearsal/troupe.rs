@@ -3,7 +3,7 @@
 use super::delegate::Delegate;
 use super::error::RehearsalError;
 use super::house::House;
-use super::pace::{Busy, Lateness, Pace};
+use super::pace::{Busy, Lateness, Load, Pace};
 use super::quay::Quay;
 use crate::account::Book;
 use crate::outcome::{Count, Outcome, Tick};
@@ -30,8 +30,8 @@ pub(super) struct Played {
     pub(super) outcome: Outcome,
     pub(super) lateness: Lateness,
     pub(super) delegates: u64,
-    /// CPU time of the thread.
-    pub(super) cpu: Duration,
+    /// The thread's CPU time as a share of its busiest ten seconds.
+    pub(super) busiest: f64,
 }
 
 /// What can be seen of a thread while it works.
@@ -66,13 +66,8 @@ impl Troupe {
             .build()
             .map_err(RehearsalError::machine(about))?;
         let thread = std::thread::Builder::new().name("delegates".to_owned());
-        let thread = thread.spawn(move || {
-            let busy = Busy::now();
-            let set = LocalSet::new();
-            let mut played = set.block_on(&runtime, play(house, parts, over, &seen));
-            played.cpu = busy.elapsed();
-            played
-        });
+        let thread = thread
+            .spawn(move || LocalSet::new().block_on(&runtime, play(house, parts, over, &seen)));
         Ok(Troupe {
             thread: thread.map_err(RehearsalError::machine(about))?,
             glance,
@@ -113,6 +108,7 @@ async fn play(
         let (book, lateness) = (book.clone(), lateness.clone());
         everybody.spawn_local(appear(house, part, quay, book, lateness, over.clone()));
     }
+    let (busy, mut load) = (Busy::now(), Load::default());
     let mut pace = Pace::new(clock.start);
     let mut next_glance = clock.start + GLANCE;
     let mut behind = Duration::ZERO;
@@ -120,11 +116,13 @@ async fn play(
         tokio::select! {
             biased;
             late = pace.beat() => {
-                lateness.borrow_mut().behind.record(late);
+                let second = clock.start.elapsed().as_secs();
+                lateness.borrow_mut().note(late, second);
                 behind = behind.max(late);
                 let now = Instant::now();
                 if now >= next_glance {
                     next_glance = now + GLANCE;
+                    load.note(now, busy.elapsed());
                     look(&book.borrow(), std::mem::take(&mut behind), now, glance);
                 }
             }
@@ -141,7 +139,7 @@ async fn play(
         outcome: book.close(),
         lateness: lateness.into_inner(),
         delegates,
-        cpu: Duration::ZERO,
+        busiest: load.busiest(),
     }
 }
 

@@ -250,7 +250,7 @@ fn better(count: Count) -> Better {
     use Count::*;
     match count {
         Joined => Better::More,
-        Queued | Failed | Lost | Late | Duplicated | Reordered | Altered | VideoLost => {
+        Queued | Failed | Lost | Missed | Late | Duplicated | Reordered | Altered | VideoLost => {
             Better::Less
         }
         Gaps40ms | Gaps200ms | Gaps1000ms => Better::Less,

@@ -29,7 +29,7 @@ pub(super) fn invalid() -> Outcome {
     };
     let mut outcome = play.outcome();
     outcome.health.invalid_because = vec![
-        "thread 1 of local was 212 ms behind for 1 % of what it did; at most 20 ms are allowed"
+        "thread 1 of local was 212 ms behind for 1 % of what it did; at most 50 ms are allowed"
             .to_owned(),
     ];
     outcome.ghosts = None;

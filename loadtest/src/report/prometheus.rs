@@ -224,6 +224,15 @@ fn testers(text: &mut Exposition, outcome: &Outcome) {
         );
     }
     text.head(
+        "tester_behind_worst_seconds",
+        "gauge",
+        "What one in ten was late by in the worst ten seconds of a thread.",
+    );
+    for tester in &outcome.testers {
+        let (labels, worst) = (labels(&tester.name), tester.worst_ms / 1e3);
+        text.value("tester_behind_worst_seconds", &labels, worst);
+    }
+    text.head(
         "tester_arrivals_behind_seconds",
         "summary",
         "How late arrivals were started.",
@@ -248,7 +257,7 @@ fn testers(text: &mut Exposition, outcome: &Outcome) {
     text.head(
         "tester_busiest_thread_ratio",
         "gauge",
-        "CPU time of its busiest thread as a share of the rehearsal.",
+        "CPU time of its busiest thread as a share of that thread's busiest ten seconds.",
     );
     for tester in &outcome.testers {
         text.value(

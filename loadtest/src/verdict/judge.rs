@@ -61,7 +61,7 @@ fn value(expectation: &Expectation, outcome: &Outcome) -> Option<f64> {
 fn share(count: Count, figures: &Figures) -> Option<f64> {
     use Count::*;
     let of = match count {
-        Came | Queued | Joined | Failed | Moved | Switched => figures.counted(Came),
+        Came | Queued | Joined | Failed | Moved | Switched | Missed => figures.counted(Came),
         VideoObjects | VideoLost => figures.counted(VideoObjects) + figures.counted(VideoLost),
         _ => figures.counted(Objects) + figures.counted(Lost),
     };

@@ -35,6 +35,17 @@ pub(crate) enum Lie {
 /// For each listener the frame with this number, from 0, of those it is sent.
 pub(crate) type Lies = &'static [(u64, Lie)];
 
+/// What it does wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) lies: Lies,
+    /// Nothing of what this participant says is passed on.
+    pub(crate) unheard: Option<&'static str>,
+}
+
+/// A frame of this publisher's.
+type Said = (Namespace, Object);
+
 /// A relay at work until it is dropped.
 pub(crate) struct Liar {
     accepting: JoinHandle<()>,
@@ -50,7 +61,7 @@ impl Drop for Liar {
 
 impl Liar {
     /// Listens, and registers as this office's edge.
-    pub(crate) async fn start(plane: &Plane, office: &str, lies: Lies) -> Liar {
+    pub(crate) async fn start(plane: &Plane, office: &str, faults: Faults) -> Liar {
         plane.sign(office);
         let file = |suffix: &str| plane.folder().join(format!("{office}{suffix}"));
         let identity = Identity::load(&file(".pem"), &file(".key")).expect("just made");
@@ -72,7 +83,7 @@ impl Liar {
         let (floor, _) = broadcast::channel(1_024);
         let accepting = tokio::spawn(async move {
             while let Some(incoming) = endpoint.accept().await {
-                tokio::spawn(serve(incoming, floor.clone(), lies));
+                tokio::spawn(serve(incoming, floor.clone(), faults));
             }
         });
         Liar {
@@ -126,7 +137,7 @@ async fn register(plane: &Plane, edge: Edge) -> JoinHandle<()> {
 }
 
 /// Somebody who publishes or listens.
-async fn serve(incoming: quinn::Incoming, floor: broadcast::Sender<Object>, lies: Lies) {
+async fn serve(incoming: quinn::Incoming, floor: broadcast::Sender<Said>, faults: Faults) {
     let session = async {
         let connection = incoming.await.ok()?;
         let connection = Incoming::read(connection).await.ok()?.accept().await.ok()?;
@@ -147,7 +158,13 @@ async fn serve(incoming: quinn::Incoming, floor: broadcast::Sender<Object>, lies
                     Handle::current().block_on(hear(session, namespace, floor));
                 });
             }
-            Message::Subscribe(_) => pass_on(&session, &request, floor.subscribe(), lies),
+            Message::Subscribe(ask) => {
+                let asked = Asked {
+                    namespace: ask.track.namespace.clone(),
+                    alias: kept.len() as u64,
+                };
+                pass_on(&session, &request, asked, floor.subscribe(), faults);
+            }
             _ => {}
         }
         kept.push(request);
@@ -155,9 +172,9 @@ async fn serve(incoming: quinn::Incoming, floor: broadcast::Sender<Object>, lies
 }
 
 /// Takes what a speaker says.
-async fn hear(session: Session, namespace: Namespace, floor: broadcast::Sender<Object>) {
+async fn hear(session: Session, namespace: Namespace, floor: broadcast::Sender<Said>) {
     let mut inlet = Inlet::new(session);
-    let track = FullTrackName::new(namespace, "audio").expect("short");
+    let track = FullTrackName::new(namespace.clone(), "audio").expect("short");
     let params = Parameters {
         location_filter: Some(LocationFilter::NextObject),
         ..Parameters::default()
@@ -173,7 +190,7 @@ async fn hear(session: Session, namespace: Namespace, floor: broadcast::Sender<O
                 ..
             } => {
                 // Nobody may be listening.
-                let _ = floor.send(object);
+                let _ = floor.send((namespace.clone(), object));
             }
             Event::Ended(_) => return,
             _ => {}
@@ -181,67 +198,85 @@ async fn hear(session: Session, namespace: Namespace, floor: broadcast::Sender<O
     }
 }
 
+/// A track that somebody wants to hear.
+#[derive(Clone, Debug)]
+struct Asked {
+    namespace: Namespace,
+    alias: u64,
+}
+
 fn pass_on(
     session: &Session,
     request: &IncomingRequest,
-    mut floor: broadcast::Receiver<Object>,
-    lies: Lies,
+    asked: Asked,
+    mut floor: broadcast::Receiver<Said>,
+    faults: Faults,
 ) {
     let ok = Message::SubscribeOk(SubscribeOk {
-        track_alias: ALIAS,
+        track_alias: asked.alias,
         params: Parameters::default(),
         properties: Properties::default(),
     });
     request.stream.send(&ok).expect("it waits for this");
     let connection = session.connection().clone();
     tokio::spawn(async move {
-        for number in 0.. {
-            let Ok(object) = floor.recv().await else {
-                return;
-            };
-            let lie = lies.iter().find(|(of, _)| *of == number);
-            tell(&connection, object, lie.map(|(_, lie)| *lie)).await;
+        let is_unheard = asked.is_of(faults.unheard);
+        let mut number = 0;
+        while let Ok((namespace, object)) = floor.recv().await {
+            if is_unheard || namespace != asked.namespace {
+                continue;
+            }
+            let lie = faults.lies.iter().find(|(of, _)| *of == number);
+            tell(&connection, asked.alias, object, lie.map(|(_, lie)| *lie)).await;
+            number += 1;
         }
     });
 }
 
-async fn tell(connection: &Connection, mut object: Object, lie: Option<Lie>) {
+impl Asked {
+    fn is_of(&self, participant: Option<&str>) -> bool {
+        let mut parts = self.namespace.0.iter();
+        participant.is_some_and(|one| parts.any(|part| part == one.as_bytes()))
+    }
+}
+
+async fn tell(connection: &Connection, alias: u64, mut object: Object, lie: Option<Lie>) {
     match lie {
-        None => send(connection, &object).await,
+        None => send(connection, alias, &object).await,
         Some(Lie::Lost) => {}
         Some(Lie::Doubled) => {
-            send(connection, &object).await;
-            send(connection, &object).await;
+            send(connection, alias, &object).await;
+            send(connection, alias, &object).await;
         }
         Some(Lie::Altered) => {
             let mut payload = object.payload.to_vec();
             payload[77] ^= 4;
             object.payload = payload.into();
-            send(connection, &object).await;
+            send(connection, alias, &object).await;
         }
         Some(Lie::Delayed(by)) => {
             let connection = connection.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(by).await;
-                send(&connection, &object).await;
+                send(&connection, alias, &object).await;
             });
         }
     }
 }
 
 /// On a stream of its own; whoever has gone misses nothing.
-async fn send(connection: &Connection, object: &Object) {
-    let mut bytes = encoded(object);
+async fn send(connection: &Connection, alias: u64, object: &Object) {
+    let mut bytes = encoded(alias, object);
     if let Ok(mut stream) = connection.open_uni().await {
         while !bytes.is_empty() && stream.write_chunk(&mut bytes).await.is_ok() {}
         let _ = stream.finish();
     }
 }
 
-fn encoded(object: &Object) -> Bytes {
+fn encoded(track_alias: u64, object: &Object) -> Bytes {
     let mut out = BytesMut::new();
     SubgroupHeader {
-        track_alias: ALIAS,
+        track_alias,
         group: object.group,
         subgroup: SubgroupId::Zero,
         priority: Some(16),
@@ -260,5 +295,3 @@ fn encoded(object: &Object) -> Bytes {
     out.put_slice(&object.payload);
     out.freeze()
 }
-
-const ALIAS: u64 = 1;

@@ -1,8 +1,9 @@
 //! Which tracks a delegate listens to, and how that changes.
 
 use super::Delegate;
+use crate::account::MISSED;
 use crate::rehearsal::listening::Want;
-use crate::rehearsal::programme::{Medium, Voice};
+use crate::rehearsal::programme::{AUDIO_US, Medium, Voice};
 use crate::scenario::Channel;
 use std::time::{Duration, Instant};
 
@@ -109,8 +110,9 @@ impl Delegate {
         let want = &mut self.wants[index];
         want.ask_at = None;
         if let Some(current) = &mut self.current {
-            let programme = &self.house.programme;
-            let now_us = programme.clock.unix_us(Instant::now());
+            let (programme, now) = (&self.house.programme, Instant::now());
+            want.asked_at.get_or_insert(now);
+            let now_us = programme.clock.unix_us(now);
             current.ask(want, programme.video_group(now_us)).await;
         }
     }
@@ -130,8 +132,18 @@ impl Delegate {
         let until_us = programme.clock.unix_us(Instant::now()) - LEEWAY_US;
         let until_us = want.until_us.map_or(until_us, |own| own.min(until_us));
         let last = programme.audio_before(&want.voice, until_us);
-        self.listener
-            .drop_source(want.source, last, &mut self.book.borrow_mut());
+        let book = &mut self.book.borrow_mut();
+        self.listener.drop_source(want.source, last, book);
+        let asked_us = want.asked_at.map(|at| programme.clock.unix_us(at));
+        if let (None, Some(asked_us)) = (want.last, asked_us)
+            && until_us.saturating_sub(asked_us) >= MISSED.as_micros() as u64
+        {
+            let frames = match want.medium {
+                Medium::Audio => last.saturating_sub(asked_us / AUDIO_US),
+                Medium::Video => 0,
+            };
+            self.listener.missed(frames, book);
+        }
     }
 
     fn want(&mut self, voice: Voice, medium: Medium) -> u32 {

@@ -39,6 +39,11 @@ fn media(outcome: &Outcome) -> String {
         ("silences longer than 40 ms", Count::Gaps40ms, 0),
         ("silences longer than 200 ms", Count::Gaps200ms, 0),
         ("silences longer than 1 s", Count::Gaps1000ms, 0),
+        (
+            "speakers, languages, pictures that never came",
+            Count::Missed,
+            0,
+        ),
         ("switches to another language", Count::Switched, 0),
         ("moves to another edge", Count::Moved, 0),
         (

@@ -19,6 +19,9 @@ pub(super) fn counted(count: Count) -> &'static str {
         Count::Reordered => "Audio frames that came after a later one.",
         Count::Altered => "Frames that are not what was published.",
         Count::VideoObjects => "Video frames that arrived, each once.",
+        Count::Missed => {
+            "Speakers, languages and pictures asked for of which nothing came for two seconds or longer."
+        }
         Count::VideoLost => "Video frames that never came, of groups that did.",
         Count::Gaps40ms | Count::Gaps200ms | Count::Gaps1000ms => "Times without audio.",
     }
