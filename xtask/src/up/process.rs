@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use crate::{priority::in_real_time, shell};
+use crate::shell;
 
 /// Running processes by name; dropping it ends them all.
 #[derive(Debug)]
@@ -387,14 +387,6 @@ pub(crate) fn tied(program: impl AsRef<OsStr>) -> Command {
     let mut setpriv = Command::new("setpriv");
     setpriv.args(["--pdeathsig", "KILL", "--"]).arg(program);
     setpriv
-}
-
-/// The same for one that measures: it goes before what it measures, where the system allows it.
-pub(crate) fn tied_in_real_time(program: PathBuf) -> Command {
-    let mut words = in_real_time(program).into_iter();
-    let mut command = tied(words.next().expect("it names a program"));
-    command.args(words);
-    command
 }
 
 /// Reads lines until the process closes its output. What is no JSON is of no interest.
