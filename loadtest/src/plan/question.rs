@@ -1,5 +1,6 @@
 //! What is asked: who comes from where, and what they take.
 
+use crate::scenario::check_languages;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -96,7 +97,9 @@ impl Question {
 
     /// How many come.
     pub fn total(&self) -> u64 {
-        self.people.values().sum()
+        self.people
+            .values()
+            .fold(0, |sum, people| sum.saturating_add(*people))
     }
 
     /// The same, with so many in all, in proportion.
@@ -116,6 +119,7 @@ impl Question {
         share("floor", self.floor)?;
         share("video.share", self.video.share)?;
         share("machine.fill", self.machine.fill)?;
+        check_languages(&self.languages)?;
         if self.floor < 1.0 && self.languages.is_empty() {
             return Err("floor is below 1, but there are no languages for the others".to_owned());
         }
