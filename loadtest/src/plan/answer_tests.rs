@@ -152,6 +152,13 @@ fn video_costs_cores_and_line() {
 }
 
 #[test]
+fn a_plan_is_scaled_to_exactly_as_many_as_are_asked_for() {
+    for total in [1, 2, 700, 9_999, 1_000_000_000] {
+        assert_eq!(question(WORLD).scaled(total).total(), total);
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_in_words() {
     for (text, says) in [
         ("[people]\nXX = 1\n", "XX"),

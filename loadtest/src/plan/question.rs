@@ -1,6 +1,6 @@
 //! What is asked: who comes from where, and what they take.
 
-use crate::scenario::check_languages;
+use crate::scenario::{apportion, check_languages};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -104,9 +104,10 @@ impl Question {
 
     /// The same, with so many in all, in proportion.
     pub fn scaled(mut self, total: u64) -> Question {
-        let now = self.total().max(1) as f64;
-        for people in self.people.values_mut() {
-            *people = (*people as f64 * total as f64 / now).round() as u64;
+        let shares: Vec<f64> = self.people.values().map(|people| *people as f64).collect();
+        let parts = apportion(total as usize, &shares);
+        for (people, part) in self.people.values_mut().zip(parts) {
+            *people = part as u64;
         }
         self
     }
