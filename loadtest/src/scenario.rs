@@ -7,6 +7,7 @@ mod crowd;
 mod event;
 mod floor;
 mod network;
+mod offices;
 mod profile;
 mod share;
 mod span;
@@ -15,6 +16,7 @@ pub use arrivals::{Arrivals, Wave};
 pub use cast::{Part, Stay};
 pub use crowd::{Crowd, Leaving, Video};
 pub use event::{Event, Happens};
+pub(crate) use floor::check_languages;
 pub use floor::{Booths, Channel, Floor, Turn};
 pub use network::{Network, Place, Places, Store};
 pub use profile::Profile;
@@ -132,6 +134,7 @@ impl Scenario {
             return Err("there is no [[crowd]]: nobody comes".to_owned());
         }
         self.floor.check()?;
+        self.booths.check()?;
         let mut names = BTreeSet::new();
         for crowd in &self.crowds {
             if !names.insert(&crowd.name) {

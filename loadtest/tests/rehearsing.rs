@@ -8,7 +8,9 @@ mod offices;
 mod plane;
 
 use meridian_loadtest::outcome::{Count, Latency};
+use meridian_loadtest::scenario::Scenario;
 use network::Network;
+use std::path::Path;
 
 const EVERYTHING: &str = r#"
     name = "everything"
@@ -59,4 +61,24 @@ async fn everybody_gets_in_hears_all_of_it_and_leaves_nothing_behind() {
         .into_keys()
         .collect();
     assert_eq!(transports, ["quic", "websocket", "webtransport"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_office_that_neither_ships_nor_is_the_control_planes_is_refused_before_anybody_comes() {
+    let network = Network::raise(&["geneva", "cairo"]).await;
+    let near = |office: &str| {
+        let text = EVERYTHING.replace("count = 20", &format!("count = 20\nnear = [\"{office}\"]"));
+        Scenario::parse(&text, Path::new("everything.toml")).expect("a good scenario")
+    };
+    let target = network.target();
+    for there in ["cairo", "bangkok"] {
+        assert!(target.check(&near(there)).await.is_ok(), "{there}");
+    }
+    let refused = target.check(&near("bankok")).await.expect_err("misspelt");
+    assert_eq!(refused.exit_code(), 64);
+    let said = refused.to_string();
+    assert!(
+        said.contains("crowd \"hall\": near: there is no office `bankok`; there are: addis-ababa"),
+        "{said}"
+    );
 }

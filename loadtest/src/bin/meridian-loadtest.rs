@@ -10,6 +10,8 @@ use meridian_loadtest::plan;
 use meridian_loadtest::rehearsal::{self, Given, Plan, Players, RehearsalError, Target};
 use meridian_loadtest::report::{self, CompareArgs, live::Screen};
 use meridian_loadtest::scenario::Scenario;
+use meridian_process::exit::{self, Failure};
+use meridian_process::say;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -80,13 +82,17 @@ struct Run {
 
 fn main() -> ExitCode {
     meridian_session::tls::install_default();
-    match Cli::parse().command {
+    let cli: Cli = meridian_process::arguments();
+    match cli.command {
         Command::Run(args) => run(&args),
         Command::Agent(args) => agent(&args),
         Command::Compare(args) => compare(&args),
         Command::Plan(args) => plan(&args),
-        Command::Capacity(args) => done(capacity::run(&args)),
-        Command::Replay(args) => done(replay::run(&args)),
+        Command::Capacity(args) => meridian_process::end(NAME, capacity::run(&args)),
+        Command::Replay(args) => {
+            let failed = |error| Failure::new(exit::ExitCode::Failed, error);
+            meridian_process::end(NAME, replay::run(&args).map_err(failed))
+        }
     }
 }
 
@@ -127,7 +133,7 @@ fn told((code, error): &Failed) -> ExitCode {
 fn compare(args: &CompareArgs) -> ExitCode {
     match report::compare_files(args) {
         Ok(text) => {
-            print!("{text}");
+            say(text.trim_end());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -147,16 +153,6 @@ fn plan(args: &plan::cli::Args) -> ExitCode {
     }
 }
 
-fn done(result: anyhow::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("meridian-loadtest: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
 async fn rehearse(args: &Run) -> Result<Outcome, Failed> {
     let usage = |error| (USAGE, error);
     let file = &args.scenario;
@@ -166,7 +162,7 @@ async fn rehearse(args: &Run) -> Result<Outcome, Failed> {
     let plan = Plan { scenario, text };
     let told = |error: RehearsalError| (error.exit_code(), error.into());
     let target = Target::open(&given(args)).await.map_err(told)?;
-    target.check(&plan.scenario).map_err(told)?;
+    target.check(&plan.scenario).await.map_err(told)?;
     let over = asked_to_end();
     let players = players(args, &plan, &target, over.clone()).await;
     let players = players.map_err(|error| told(error.into()))?;
@@ -197,14 +193,14 @@ async fn players(
     // Before anybody waits.
     agents::check(&plan.text, target)?;
     let lobby = Lobby::open(terms).await?;
-    let gathered = lobby.gather(|who| println!("{who}"), over).await;
+    let gathered = lobby.gather(|who| say(who), over).await;
     gathered.map(Players::Agents)
 }
 
 async fn play(args: &AgentArgs) -> Result<(), Failed> {
     let told = |error: AgentsError| (error.exit_code(), error.into());
     let visit = args.visit().map_err(told)?;
-    let attended = agents::attend(&visit, |how| println!("{how}"), asked_to_end());
+    let attended = agents::attend(&visit, |how| say(how), asked_to_end());
     attended.await.map_err(told)
 }
 
@@ -241,16 +237,20 @@ fn folder(args: &Run, outcome: &Outcome) -> PathBuf {
 
 fn tell(folder: &Path, outcome: &Outcome) {
     for reason in &outcome.health.invalid_because {
-        println!("invalid: {reason}");
+        say(format_args!("invalid: {reason}"));
     }
     for judged in &outcome.verdict {
         let held = if judged.holds { "held" } else { "BROKEN" };
-        println!("{held:>6}  {}: {}", judged.expected, judged.said);
+        say(format_args!(
+            "{held:>6}  {}: {}",
+            judged.expected, judged.said
+        ));
     }
     for (why, count) in &outcome.failures {
-        println!("failed {count}: {why}");
+        say(format_args!("failed {count}: {why}"));
     }
-    println!("{}", folder.display());
+    say(folder.display());
 }
 
+const NAME: &str = "meridian-loadtest";
 const USAGE: u8 = 64;

@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
         let fingerprint = identity.fingerprint().context("there is a certificate")?;
         let endpoint = open(args.listen, identity)?;
         let (opening, keeping) = door::open(endpoint.local_addr()?, fingerprint).await?;
-        println!("{}", serde_json::to_string(&opening)?);
+        meridian_process::say(serde_json::to_string(&opening)?);
         let source = Rc::new(Source::new(args.tracks, args.seed));
         tokio::select! {
             served = source.serve(&endpoint) => served,

@@ -23,13 +23,13 @@ impl Search {
     /// How many to try next; none if it is known closely enough.
     pub(super) fn next(&self) -> Option<u32> {
         let Some(broke) = self.broke else {
-            let more = self.guess.max(self.held + self.held / 8);
-            return Some(more.next_multiple_of(STEP));
+            let more = self.guess.max(self.held + self.held / 8).min(MOST);
+            return (self.held < MOST).then(|| more.next_multiple_of(STEP));
         };
         if broke - self.held <= STEP.max(self.held / CLOSENESS) {
             return None;
         }
-        let guess = self.guess.next_multiple_of(STEP);
+        let guess = self.guess.min(MOST).next_multiple_of(STEP);
         let is_between = |next: u32| next > self.held && next < broke;
         let middle = self.held.midpoint(broke).next_multiple_of(STEP);
         [guess, middle].into_iter().find(|next| is_between(*next))
@@ -48,6 +48,8 @@ impl Search {
     }
 }
 
+/// Delegates; a multiple of [`STEP`]. No core plays more.
+pub(super) const MOST: u32 = 10_000;
 /// Delegates.
 const STEP: u32 = 20;
 /// Closer than this part of it nothing is known.
@@ -84,6 +86,11 @@ mod tests {
             assert!(held <= limit && held >= limit * 9 / 10, "{held} of {limit}");
             assert!(tries <= 8, "{tries} for {limit}");
         }
+    }
+
+    #[test]
+    fn it_ends_with_the_most_there_may_be_where_everything_holds() {
+        assert_eq!(found(u32::MAX, 0.0).0, MOST);
     }
 
     #[test]

@@ -85,7 +85,12 @@ pub struct Country {
 /// A country or office is not known.
 pub fn answer(question: &Question, world: &World, costs: &Costs) -> Result<Answer, String> {
     if !world.offices().any(|office| office == question.near) {
-        return Err(format!("near = \"{}\": no edge is there", question.near));
+        let all: Vec<&str> = world.offices().collect();
+        return Err(format!(
+            "near = \"{}\": no edge is there; there are: {}",
+            question.near,
+            all.join(", ")
+        ));
     }
     let sent = send(question, world)?;
     let mut at_office: BTreeMap<&str, u64> = BTreeMap::new();

@@ -152,10 +152,20 @@ fn video_costs_cores_and_line() {
 }
 
 #[test]
+fn a_plan_is_scaled_to_exactly_as_many_as_are_asked_for() {
+    for total in [1, 2, 700, 9_999, 1_000_000_000] {
+        assert_eq!(question(WORLD).scaled(total).total(), total);
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_in_words() {
     for (text, says) in [
         ("[people]\nXX = 1\n", "XX"),
-        ("near = \"atlantis\"\n[people]\nCH = 1\n", "atlantis"),
+        (
+            "near = \"bankok\"\n[people]\nCH = 1\n",
+            "there are: addis-ababa, bangkok",
+        ),
         ("offices = [\"atlantis\"]\n[people]\nCH = 1\n", "atlantis"),
     ] {
         let question = question(text);
@@ -166,6 +176,7 @@ fn what_is_wrong_is_said_in_words() {
     }
     for (text, says) in [
         ("[people]\n", "nobody"),
+        ("languages = [\"fr\", \"fr\"]\n[people]\nCH = 1\n", "twice"),
         ("floor = 0.5\n[people]\nCH = 1\n", "languages"),
         ("floor = 2\n[people]\nCH = 1\n", "floor"),
         ("[people]\nCH = 1\n[machine]\ncores = 0\n", "cores"),

@@ -9,6 +9,7 @@ use super::world::World;
 use crate::outcome::Outcome;
 use crate::scenario::{Places, Scenario};
 use anyhow::{Context, Result, anyhow};
+use meridian_process::say;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ pub struct Args {
     #[arg(value_name = "PLAN.toml", required_unless_present = "check")]
     question: Option<PathBuf>,
     /// So many people in all, in the file's proportions.
-    #[arg(long, value_name = "PEOPLE")]
+    #[arg(long, value_name = "PEOPLE", value_parser = clap::value_parser!(u64).range(1..=MOST_PEOPLE))]
     scale: Option<u64>,
     /// Offices: id,country,itu_region,kind,lat,lon; the ITU's if absent.
     #[arg(long, value_name = "CSV")]
@@ -57,7 +58,12 @@ pub fn run(args: &Args) -> Result<()> {
         let outcome: Outcome =
             serde_json::from_str(&read(outcome)?).with_context(|| outcome.display().to_string())?;
         let scenario = Scenario::parse(&read(scenario)?, scenario)?;
-        let rows = compare(&scenario, &places(&offices), &outcome, &costs);
+        let places = places(&offices);
+        let known = places.offices.keys().map(String::as_str);
+        scenario
+            .check_offices(known)
+            .map_err(|error| anyhow!(error))?;
+        let rows = compare(&scenario, &places, &outcome, &costs);
         return show(args.json, &rows, || text::compared(&rows));
     }
     let file = args.question.as_deref().context("PLAN.toml is missing")?;
@@ -72,8 +78,8 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn show<T: serde::Serialize>(json: bool, value: &T, text: impl Fn() -> String) -> Result<()> {
     match json {
-        true => println!("{}", serde_json::to_string_pretty(value)?),
-        false => println!("{}", text().trim_end()),
+        true => say(serde_json::to_string_pretty(value)?),
+        false => say(text().trim_end()),
     }
     Ok(())
 }
@@ -94,5 +100,7 @@ fn places(offices: &str) -> Places {
     }
 }
 
+/// More than this nobody plans for.
+const MOST_PEOPLE: u64 = 1_000_000_000;
 const OFFICES: &str = include_str!("../../../data/offices.csv");
 const RTTS: &str = include_str!("../../../data/rtt_ms.csv");

@@ -1,5 +1,6 @@
 //! What is asked: who comes from where, and what they take.
 
+use crate::scenario::{apportion, check_languages};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -96,14 +97,17 @@ impl Question {
 
     /// How many come.
     pub fn total(&self) -> u64 {
-        self.people.values().sum()
+        self.people
+            .values()
+            .fold(0, |sum, people| sum.saturating_add(*people))
     }
 
     /// The same, with so many in all, in proportion.
     pub fn scaled(mut self, total: u64) -> Question {
-        let now = self.total().max(1) as f64;
-        for people in self.people.values_mut() {
-            *people = (*people as f64 * total as f64 / now).round() as u64;
+        let shares: Vec<f64> = self.people.values().map(|people| *people as f64).collect();
+        let parts = apportion(total as usize, &shares);
+        for (people, part) in self.people.values_mut().zip(parts) {
+            *people = part as u64;
         }
         self
     }
@@ -116,6 +120,7 @@ impl Question {
         share("floor", self.floor)?;
         share("video.share", self.video.share)?;
         share("machine.fill", self.machine.fill)?;
+        check_languages(&self.languages)?;
         if self.floor < 1.0 && self.languages.is_empty() {
             return Err("floor is below 1, but there are no languages for the others".to_owned());
         }

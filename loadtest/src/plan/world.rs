@@ -24,13 +24,13 @@ impl World {
     pub fn new(offices: &str, rtts: &str, only: &[String]) -> Result<World, String> {
         let mut places = BTreeMap::new();
         let mut edges = Vec::new();
-        let mut first = None;
+        let mut all = Vec::new();
         for row in rows(
             offices,
             ["id", "country", "itu_region", "kind", "lat", "lon"],
         )? {
             let [id, country, region, kind, lat, lon] = row;
-            first.get_or_insert_with(|| id.clone());
+            all.push(id.clone());
             if !only.is_empty() && !only.contains(&id) {
                 continue;
             }
@@ -45,12 +45,15 @@ impl World {
             places.insert(id, place);
         }
         if let Some(unknown) = only.iter().find(|id| !places.contains_key(*id)) {
-            return Err(format!("there is no office `{unknown}`"));
+            return Err(format!(
+                "offices: there is no office `{unknown}`; there are: {}",
+                all.join(", ")
+            ));
         }
         let origin = only
             .first()
             .cloned()
-            .or(first)
+            .or(all.into_iter().next())
             .ok_or("no office is listed")?;
         let now = Instant::now();
         let rtts = read_rtts(rtts, now)?;

@@ -4,6 +4,7 @@ use super::error::RehearsalError;
 use super::programme::{Programme, Voice};
 use super::target::Target;
 use crate::scenario::{Part, Scenario};
+use meridian_proto::v1::join_service_client::JoinServiceClient;
 use meridian_proto::v1::meeting_service_client::MeetingServiceClient;
 use meridian_proto::v1::ops_service_client::OpsServiceClient;
 use meridian_proto::v1::*;
@@ -58,6 +59,15 @@ impl Organiser {
     pub(super) fn fresh_id(scenario: &str) -> String {
         let kept: String = scenario.chars().take(LONGEST_NAME).collect();
         format!("{kept}-{:06x}", rand::rng().random_range(0..1 << 24))
+    }
+
+    /// The offices that take people now.
+    pub(super) async fn offices(&self) -> Result<Vec<String>, RehearsalError> {
+        let call =
+            |channel, ask| async move { JoinServiceClient::new(channel).list_offices(ask).await };
+        let listed = self.call("asking for offices", ListOfficesRequest {}, call);
+        let offices = listed.await?.offices.into_iter();
+        Ok(offices.map(|office| office.office).collect())
     }
 
     /// Makes the meeting and invites everybody.

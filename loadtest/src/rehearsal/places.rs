@@ -30,6 +30,11 @@ pub fn read(offices: &Path, rtts: &Path) -> Result<Places, RehearsalError> {
     Ok(places)
 }
 
+/// The ids of the offices that ship with the project.
+pub(super) fn shipped() -> impl Iterator<Item = &'static str> {
+    rows(OFFICES).filter_map(|line| line.split(',').next())
+}
+
 fn rows(text: &str) -> impl Iterator<Item = &str> {
     text.lines().skip(1).filter(|line| !line.trim().is_empty())
 }
@@ -54,6 +59,8 @@ fn path(line: &str) -> Option<((String, String), Duration)> {
     let one_way = Duration::try_from_secs_f64(rtt_ms.parse::<f64>().ok()? / 2e3).ok()?;
     Some(((from.to_owned(), to.to_owned()), one_way))
 }
+
+const OFFICES: &str = include_str!("../../../data/offices.csv");
 
 #[cfg(test)]
 mod tests {

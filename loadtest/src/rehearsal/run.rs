@@ -77,7 +77,7 @@ impl<'a> Prepared<'a> {
         over: &mut watch::Receiver<bool>,
     ) -> Result<Prepared<'a>, RehearsalError> {
         let scenario = &plan.scenario;
-        target.check(scenario)?;
+        target.check(scenario).await?;
         players.check(plan, target)?;
         let cast = scenario.cast(&target.places);
         let organiser = Organiser::new(target)?;

@@ -1,12 +1,14 @@
 //! What is rehearsed against: a network that a stagehand describes, or a real one that flags name.
 
 use super::error::RehearsalError;
+use super::invite::Organiser;
 use super::places;
 use super::stage::{EdgeAt, Stage, Watched};
 use crate::scenario::{Happens, Places, Scenario};
 use meridian_client::dial::system_bundle;
 use meridian_session::tls::Trust;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -128,11 +130,33 @@ impl Target {
         })
     }
 
-    /// That there is somebody for every event of the scenario.
+    /// That there is somebody for every event of the scenario, and every office that it names.
     ///
     /// # Errors
-    /// The first for which there is nobody.
-    pub fn check(&self, scenario: &Scenario) -> Result<(), RehearsalError> {
+    /// The first for which there is nobody, or that is not there.
+    pub async fn check(&self, scenario: &Scenario) -> Result<(), RehearsalError> {
+        self.check_events(scenario)?;
+        let known: BTreeSet<String> = match self.places.offices.is_empty() {
+            true => self.offices(scenario).await?,
+            false => self.places.offices.keys().cloned().collect(),
+        };
+        let checked = scenario.check_offices(known.iter().map(String::as_str));
+        checked.map_err(RehearsalError::Usage)
+    }
+
+    /// Where no table says which offices there are: the ITU's, and if that does not do, the control plane's own.
+    async fn offices(&self, scenario: &Scenario) -> Result<BTreeSet<String>, RehearsalError> {
+        let mut known: BTreeSet<String> = places::shipped().map(str::to_owned).collect();
+        if scenario
+            .check_offices(known.iter().map(String::as_str))
+            .is_err()
+        {
+            known.extend(Organiser::new(self)?.offices().await?);
+        }
+        Ok(known)
+    }
+
+    fn check_events(&self, scenario: &Scenario) -> Result<(), RehearsalError> {
         for event in &scenario.events {
             let refused = |why: &str| Err(RehearsalError::Usage(format!("event {event}: {why}")));
             let is_ours = matches!(
@@ -196,3 +220,63 @@ fn read(file: &Path) -> Result<Vec<u8>, RehearsalError> {
 const FILES_EACH: u64 = 3;
 /// Speakers, booths and the rest.
 const FILES_BESIDE: u64 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Place;
+
+    fn near(office: &str) -> Scenario {
+        let text = format!(
+            r#"
+            name = "s"
+            title = "S"
+            length = "10s"
+            [[crowd]]
+            name = "c"
+            count = 1
+            near = ["{office}"]
+            arrive = {{ kind = "spike" }}
+            "#
+        );
+        Scenario::parse(&text, Path::new("s.toml")).expect("good")
+    }
+
+    fn target(places: Places) -> Target {
+        Target {
+            // Nobody is there.
+            control: vec!["https://127.0.0.1:1".parse().expect("a URL")],
+            control_ca: Vec::new(),
+            edge_trust: Trust::Authorities(Vec::new()),
+            token: "an operator's".to_owned(),
+            places,
+            edges: Vec::new(),
+            processes: Vec::new(),
+            stage: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_office_that_no_table_has_is_refused_with_those_there_are() {
+        let described = target(Places {
+            offices: [("bangkok".to_owned(), Place::default())].into(),
+            ..Places::default()
+        });
+        assert!(described.check(&near("bangkok")).await.is_ok());
+        for unknown in ["bankok", "geneva"] {
+            let refused = described.check(&near(unknown)).await;
+            let refused = refused.expect_err("it is not in the table");
+            let says = format!("there is no office `{unknown}`; there are: bangkok");
+            assert!(refused.to_string().ends_with(&says), "{refused}");
+            assert_eq!(refused.exit_code(), 64);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_table_the_control_plane_is_asked_only_for_offices_that_do_not_ship() {
+        let bare = target(Places::default());
+        assert!(bare.check(&near("bangkok")).await.is_ok());
+        let unheard = bare.check(&near("bankok")).await;
+        assert_eq!(unheard.expect_err("nobody answers").exit_code(), 69);
+    }
+}

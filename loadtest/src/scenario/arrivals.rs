@@ -80,6 +80,21 @@ impl Arrivals {
         times
     }
 
+    /// That somebody comes at all.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Arrivals::Waves { waves } = self else {
+            return Ok(());
+        };
+        if waves.is_empty() {
+            return Err("arrive: waves: at least one; nobody comes otherwise".to_owned());
+        }
+        let fits = |wave: &Wave| wave.share.is_finite() && wave.share > 0.0;
+        match waves.iter().all(fits) {
+            true => Ok(()),
+            false => Err("arrive: waves: shares are numbers above 0".to_owned()),
+        }
+    }
+
     /// When the last may come.
     pub fn end(&self) -> Duration {
         match self {

@@ -117,6 +117,7 @@ impl Crowd {
         if !["delegate", "listener"].contains(&self.role.as_str()) {
             return Err("role: delegate or listener".to_owned());
         }
+        self.arrive.check()?;
         if self.arrive.end() >= scenario.length.0 {
             return Err("arrive: the last would come after the end (length)".to_owned());
         }

@@ -1,7 +1,9 @@
 //! Who is heard: speakers one after another on the floor, and a booth for each language.
 
 use super::span::Span;
+use meridian_control_core::people::language;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -85,6 +87,28 @@ impl Floor {
         }
         Ok(())
     }
+}
+
+impl Booths {
+    pub(super) fn check(&self) -> Result<(), String> {
+        check_languages(&self.languages).map_err(|reason| format!("booths.{reason}"))
+    }
+}
+
+/// That each is a language's tag, and none is there twice: the control plane refuses a meeting otherwise.
+pub(crate) fn check_languages(languages: &[String]) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for name in languages {
+        let Some(tag) = language(name) else {
+            return Err(format!(
+                "languages: `{name}` is no language tag; write such as en, fr or zh-hant"
+            ));
+        };
+        if !seen.insert(tag) {
+            return Err(format!("languages: `{name}` is there twice"));
+        }
+    }
+    Ok(())
 }
 
 impl Channel {

@@ -30,7 +30,17 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// One that is always there: `office`, `fibre`, `mobile`, `slow-link`, `udp-blocked`, `stalled`.
+    /// The names of those that are always there.
+    pub const KNOWN: [&str; 6] = [
+        "office",
+        "fibre",
+        "mobile",
+        "slow-link",
+        "udp-blocked",
+        "stalled",
+    ];
+
+    /// One of [`Profile::KNOWN`].
     pub fn known(name: &str) -> Option<Profile> {
         let path = |path: &str| Profile {
             path: path.to_owned(),

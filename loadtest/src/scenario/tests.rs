@@ -152,6 +152,11 @@ fn what_cannot_be_is_refused_with_the_crowd_or_event() {
         (with("fibre = 0.5", "copper = 0.5"), "[profile.copper]"),
         (with("over = \"10s\"", "over = \"90s\""), "after the end"),
         (with("count = 100", "count = 0"), "at least 1"),
+        (with("[\"fr\"]", "[\"fr\", \"FR\"]"), "`FR` is there twice"),
+        (
+            with("[\"fr\"]", "[\"fr\", \"x y\"]"),
+            "booths.languages: `x y` is no language tag",
+        ),
         (
             format!("{RAMP}[[event]]\nat = \"70s\"\ndo = \"control-kill\"\n"),
             "after the end",
@@ -171,6 +176,55 @@ fn what_cannot_be_is_refused_with_the_crowd_or_event() {
     ] {
         let said = refused(&text);
         assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn waves_in_which_nobody_comes_are_refused() {
+    let waves = |waves: &str| {
+        let waves = format!("arrive = {{ kind = \"waves\", waves = [{waves}] }}");
+        refused(&with(
+            "arrive = { kind = \"ramp\", over = \"10s\" }",
+            &waves,
+        ))
+    };
+    let none = waves("");
+    assert!(
+        none.contains("crowd \"africa\": arrive: waves: at least one"),
+        "{none}"
+    );
+    for share in ["0.0", "-1.5", "nan", "inf"] {
+        let wave = format!("{{ at = \"0s\", over = \"1s\", share = {share} }}");
+        let said = waves(&wave);
+        assert!(said.contains("shares are numbers above 0"), "{said}");
+    }
+}
+
+#[test]
+fn an_office_that_is_misspelt_anywhere_is_named_beside_those_there_are() {
+    let known = ["bangkok", "cairo", "dakar"];
+    let event = "[[event]]\nat = \"7s\"\ndo = \"edge-drain\"\noffice = \"bankok\"\n";
+    assert_eq!(parse(RAMP).check_offices(known), Ok(()));
+    for (text, place) in [
+        (with("dakar", "bankok"), "crowd \"africa\": near"),
+        (
+            with("[booths]", "[booths]\nnear = \"bankok\""),
+            "booths.near",
+        ),
+        (
+            format!("{RAMP}[floor]\nnear = [\"cairo\", \"bankok\"]\n"),
+            "floor.near",
+        ),
+        (
+            format!("{RAMP}[network]\noffices = [\"bankok\"]\n"),
+            "network.offices",
+        ),
+        (format!("{RAMP}{event}"), "event edge-drain bankok"),
+    ] {
+        let said = parse(&text).check_offices(known).expect_err(place);
+        let says =
+            format!("{place}: there is no office `bankok`; there are: bangkok, cairo, dakar");
+        assert_eq!(said, says);
     }
 }
 

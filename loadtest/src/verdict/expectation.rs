@@ -94,6 +94,15 @@ impl FromStr for Expectation {
         let (what, of) = split_who(left)?;
         let (limit, is_share) = limit(right)?;
         let measure = measure(what, is_share)?;
+        let is_of_all = matches!(
+            measure,
+            Measure::Ghosts | Measure::EdgeCpu | Measure::EdgeMemory
+        );
+        if is_of_all && !of.is_empty() {
+            return Err(format!(
+                "`{text}`: {what} is of nobody in particular: leave the braces out"
+            ));
+        }
         let is_time = matches!(measure, Measure::Time(..));
         let is_span = right.parse::<Span>().is_ok();
         if is_time != is_span {
@@ -267,6 +276,17 @@ mod tests {
         assert!(some.is_about(&key("AFR", "quic")));
         assert!(!some.is_about(&key("AFR", "websocket")));
         assert!(!some.is_about(&key("EUR", "quic")));
+    }
+
+    #[test]
+    fn what_knows_no_people_is_refused_of_some() {
+        for what in ["ghosts", "edge_cpu", "edge_memory"] {
+            let text = format!("{what}{{region=AFR}} < 1");
+            let error = text.parse::<Expectation>().expect_err(&text);
+            let says = format!("{what} is of nobody in particular");
+            assert!(error.contains(&says), "{error}");
+            assert!(format!("{what} < 1").parse::<Expectation>().is_ok());
+        }
     }
 
     #[test]

@@ -24,48 +24,131 @@ pub fn judge(expect: &[Expectation], outcome: &Outcome) -> Vec<Judged> {
         let holds = |value| expectation.relation.holds(value, expectation.limit);
         Judged {
             expected: expectation.text.clone(),
-            value,
-            said: value.map_or_else(
-                || "nothing to measure".to_owned(),
-                |value| in_words(expectation.measure, value),
-            ),
-            holds: value.is_some_and(holds),
+            value: value.as_ref().ok().copied(),
+            holds: value.as_ref().is_ok_and(|value| holds(*value)),
+            said: match value {
+                Ok(value) => in_words(expectation.measure, value),
+                Err(why) => why,
+            },
         }
     };
     expect.iter().map(one).collect()
 }
 
-fn value(expectation: &Expectation, outcome: &Outcome) -> Option<f64> {
-    let figures = || outcome.sum(|key| expectation.is_about(key));
+/// What was measured, or why nothing was.
+fn value(expectation: &Expectation, outcome: &Outcome) -> Result<f64, String> {
+    let nothing = || NOTHING.to_owned();
     match expectation.measure {
         Measure::Time(latency, statistic) => {
-            let figures = figures();
-            let spread = figures.timed(latency)?;
-            match statistic {
+            let figures = figures(expectation, outcome)?;
+            let spread = figures.timed(latency).ok_or_else(nothing)?;
+            let value = match statistic {
                 Statistic::Quantile(quantile) => spread.quantile_ms(quantile),
                 Statistic::Mean => spread.mean_ms(),
-            }
+            };
+            value.ok_or_else(nothing)
         }
-        Measure::Number(count) => Some(figures().counted(count) as f64),
-        Measure::Share(count) => share(count, &figures()),
-        Measure::Ghosts => outcome.ghosts.map(|ghosts| ghosts as f64),
-        Measure::EdgeCpu => largest(outcome, busiest),
+        Measure::Number(count) => {
+            let figures = figures(expectation, outcome)?;
+            let value = figures.counted(count);
+            if value == 0 && !is_amount(count) {
+                whole(count, &figures).size_or_why()?;
+            }
+            Ok(value as f64)
+        }
+        Measure::Share(count) => {
+            let figures = figures(expectation, outcome)?;
+            let size = whole(count, &figures).size_or_why()?;
+            Ok(figures.counted(count) as f64 / size as f64)
+        }
+        Measure::Ghosts => outcome
+            .ghosts
+            .map(|ghosts| ghosts as f64)
+            .ok_or_else(nothing),
+        Measure::EdgeCpu => largest(outcome, busiest).ok_or_else(nothing),
         Measure::EdgeMemory => largest(outcome, |edge| {
             let kib = edge.samples.iter().map(|sample| sample.memory_kib).max()?;
             Some(kib as f64 / 1024.0)
-        }),
+        })
+        .ok_or_else(nothing),
     }
 }
 
-/// A count beside all it could have been: people of those who came, frames of those that were to come.
-fn share(count: Count, figures: &Figures) -> Option<f64> {
+/// What those went through whom it is about; nobody else's figures say anything of them.
+fn figures(expectation: &Expectation, outcome: &Outcome) -> Result<Figures, String> {
+    let mut cells = outcome.cells.iter();
+    if cells.any(|cell| expectation.is_about(&cell.key)) {
+        return Ok(outcome.sum(|key| expectation.is_about(key)));
+    }
+    let pair = |(field, value): &(String, String)| format!("{field}={value}");
+    let of: Vec<_> = expectation.of.iter().map(pair).collect();
+    Err(match of.is_empty() {
+        true => format!("{NOTHING}: nobody came"),
+        false => format!("{NOTHING}: nobody came of {}", of.join(", ")),
+    })
+}
+
+/// All that a count could have been at most.
+struct Whole {
+    size: u64,
+    /// What there is none of, where there is none.
+    what: &'static str,
+}
+
+impl Whole {
+    fn people(figures: &Figures) -> Whole {
+        Whole {
+            size: figures.counted(Count::Came),
+            what: "nobody came",
+        }
+    }
+
+    fn frames(figures: &Figures) -> Whole {
+        Whole {
+            size: figures.counted(Count::Objects) + figures.counted(Count::Lost),
+            what: "no audio frame came or was to come",
+        }
+    }
+
+    fn pictures(figures: &Figures) -> Whole {
+        Whole {
+            size: figures.counted(Count::VideoObjects) + figures.counted(Count::VideoLost),
+            what: "no video frame came or was to come",
+        }
+    }
+
+    fn all_frames(figures: &Figures) -> Whole {
+        Whole {
+            size: Whole::frames(figures).size + Whole::pictures(figures).size,
+            what: "no frame came or was to come",
+        }
+    }
+
+    fn size_or_why(&self) -> Result<u64, String> {
+        match self.size {
+            0 => Err(format!("{NOTHING}: {}", self.what)),
+            size => Ok(size),
+        }
+    }
+}
+
+/// What a count is a part of: people of those who came, faults of the frames that were to come.
+fn whole(count: Count, figures: &Figures) -> Whole {
     use Count::*;
-    let of = match count {
-        Came | Queued | Joined | Failed | Moved | Switched | Missed => figures.counted(Came),
-        VideoObjects | VideoLost => figures.counted(VideoObjects) + figures.counted(VideoLost),
-        _ => figures.counted(Objects) + figures.counted(Lost),
-    };
-    (of > 0).then(|| figures.counted(count) as f64 / of as f64)
+    match count {
+        Came | Queued | Joined | Failed | Moved | Switched | Missed => Whole::people(figures),
+        VideoObjects | VideoLost => Whole::pictures(figures),
+        Altered => Whole::all_frames(figures),
+        _ => Whole::frames(figures),
+    }
+}
+
+/// Whether a count says by itself how much there was: 0 is then something that was measured.
+fn is_amount(count: Count) -> bool {
+    matches!(
+        count,
+        Count::Came | Count::Objects | Count::VideoObjects | Count::Bytes
+    )
 }
 
 fn largest(outcome: &Outcome, of: impl Fn(&Process) -> Option<f64>) -> Option<f64> {
@@ -104,6 +187,7 @@ fn in_words(measure: Measure, value: f64) -> String {
 }
 
 const WINDOW_MS: i64 = 10_000;
+const NOTHING: &str = "nothing to measure";
 
 #[cfg(test)]
 mod tests {
@@ -157,6 +241,46 @@ mod tests {
             let judged = judged(text, &outcome);
             assert_eq!((judged.value, judged.holds), (None, false), "{text}");
         }
+    }
+
+    #[test]
+    fn an_expectation_of_people_of_whom_nobody_came_has_not_held() {
+        let outcome = outcome();
+        for (text, of) in [
+            ("lost{profile=no-such} == 0", "profile=no-such"),
+            ("failed{region=NOWHERE} == 0", "region=NOWHERE"),
+            (
+                "objects{region=AFR, transport=quick} >= 0",
+                "region=AFR, transport=quick",
+            ),
+            ("lost{region=NOWHERE} < 1%", "region=NOWHERE"),
+        ] {
+            let judged = judged(text, &outcome);
+            assert_eq!((judged.value, judged.holds), (None, false), "{text}");
+            let said = format!("nothing to measure: nobody came of {of}");
+            assert_eq!(judged.said, said, "{text}");
+        }
+        let empty = judged("failed == 0", &Outcome::default());
+        assert!(!empty.holds && empty.said.ends_with("nobody came"));
+    }
+
+    #[test]
+    fn faults_of_frames_have_not_held_where_no_frame_was_to_come() {
+        let mut outcome = outcome();
+        let video = judged("video_lost == 0", &outcome);
+        let words = "nothing to measure: no video frame came or was to come";
+        assert_eq!((video.said.as_str(), video.holds), (words, false));
+        assert!(judged("altered == 0", &outcome).holds);
+        for cell in &mut outcome.cells {
+            cell.figures.counts.retain(|of, _| *of == Count::Came);
+        }
+        for fault in ["lost", "late", "duplicated", "reordered", "altered"] {
+            let judged = judged(&format!("{fault} == 0"), &outcome);
+            assert_eq!((judged.value, judged.holds), (None, false), "{fault}");
+            assert!(judged.said.contains("frame came or was to come"));
+        }
+        assert!(judged("failed == 0", &outcome).holds);
+        assert!(judged("objects == 0", &outcome).holds);
     }
 
     #[test]

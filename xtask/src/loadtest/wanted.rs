@@ -29,9 +29,30 @@ pub(super) struct Wanted {
     /// What is to be started.
     #[serde(default)]
     pub(super) network: Wishes,
+    #[serde(default)]
+    floor: Near,
+    #[serde(default)]
+    booths: NearOne,
+    #[serde(default, rename = "crowd")]
+    crowds: Vec<Near>,
     /// Where it was read from.
     #[serde(skip)]
     pub(super) file: PathBuf,
+}
+
+/// Who lives near which offices; the tester reads the rest.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Near {
+    name: String,
+    near: Vec<String>,
+}
+
+/// The same where all are near one; empty: near none in particular.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct NearOne {
+    near: String,
 }
 
 /// The table `[network]`.
@@ -128,6 +149,19 @@ impl Wanted {
         Ok(wanted)
     }
 
+    /// Every office that somebody lives near, beside where it is named.
+    fn near(&self) -> impl Iterator<Item = (String, &String)> {
+        let floor = self.floor.near.iter();
+        let floor = floor.map(|id| ("floor.near".to_owned(), id));
+        let booths = ("booths.near".to_owned(), &self.booths.near);
+        let booths = Some(booths).filter(|(_, id)| !id.is_empty());
+        let crowds = self.crowds.iter().flat_map(|crowd| {
+            let ids = crowd.near.iter();
+            ids.map(move |id| (format!("crowd \"{}\": near", crowd.name), id))
+        });
+        floor.chain(booths).chain(crowds)
+    }
+
     /// The network it wants.
     ///
     /// # Errors
@@ -135,10 +169,21 @@ impl Wanted {
     pub(super) fn plan(&self) -> Result<Plan> {
         let wishes = &self.network;
         let all = Site::all()?;
-        let site = |id: &String| {
+        let find = |place: &str, id: &String| {
             let site = all.iter().find(|site| site.id == *id).cloned();
-            site.with_context(|| format!("network.offices: there is no office {id}"))
+            let ids = all.iter().map(|site| site.id.as_str());
+            site.with_context(|| {
+                let ids: Vec<_> = ids.collect();
+                format!(
+                    "{place}: there is no office `{id}`; there are: {}",
+                    ids.join(", ")
+                )
+            })
         };
+        let site = |id: &String| find("network.offices", id);
+        for (place, id) in self.near() {
+            find(&place, id)?;
+        }
         let sites = match wishes.offices.is_empty() {
             true => all.clone(),
             false => wishes.offices.iter().map(site).collect::<Result<_>>()?,
@@ -228,6 +273,25 @@ mod tests {
         assert!(refused("replikas = 3").contains("replikas"));
         let error = Wanted::parse("name = \"A b\"").unwrap_err().to_string();
         assert!(error.contains("hyphens"), "{error}");
+    }
+
+    #[test]
+    fn an_office_that_somebody_is_to_live_near_and_is_not_there_is_refused() {
+        for (near, place) in [
+            ("[floor]\nnear = [\"cairo\", \"bankok\"]", "floor.near"),
+            ("[booths]\nnear = \"bankok\"", "booths.near"),
+            (
+                "[[crowd]]\nname = \"hall\"\nnear = [\"bankok\"]",
+                "crowd \"hall\": near",
+            ),
+        ] {
+            let text = |near: &str| format!("name = \"few\"\n{near}\n");
+            let refused = Wanted::parse(&text(near)).unwrap().plan().unwrap_err();
+            let says = format!("{place}: there is no office `bankok`; there are: ");
+            assert!(refused.to_string().starts_with(&says), "{refused}");
+            let right = near.replace("bankok", "bangkok");
+            Wanted::parse(&text(&right)).unwrap().plan().unwrap();
+        }
     }
 
     #[test]
