@@ -4,6 +4,7 @@ use meridian_session::client::{DialError, Dialed, Dialer};
 use meridian_session::session::SessionError;
 use meridian_session::transport::ConnectionLost;
 use meridian_wire::TerminationCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,33 +33,48 @@ impl Backoff {
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
-/// Pauses before a session is looked for anew: growing ones while sessions end at once, none after one that lived.
+/// Pauses before a session is looked for anew: growing ones while none is found or they end at once, none after one that
+/// lived. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Redials {
+pub struct Redials(Arc<Mutex<Tries>>);
+
+#[derive(Debug, Default)]
+struct Tries {
     up_since: Option<Instant>,
-    /// From the second session in a row on that has ended at once.
+    /// From the first failure, or the second session in a row, on.
     backoff: Option<Backoff>,
 }
 
 impl Redials {
     /// A session is there.
-    pub fn up(&mut self, now: Instant) {
-        self.up_since = Some(now);
+    pub fn up(&self, now: Instant) {
+        self.tries().up_since = Some(now);
+    }
+
+    /// None was found: how long to wait. `dice` is in 0..1.
+    pub fn failed(&self, dice: f64) -> Duration {
+        let mut tries = self.tries();
+        tries.backoff.get_or_insert_default().pause(dice)
     }
 
     /// Another session is wanted: how long to wait before. `dice` is in 0..1.
-    pub fn pause(&mut self, now: Instant, dice: f64) -> Duration {
-        let since = self.up_since.take();
+    pub fn pause(&self, now: Instant, dice: f64) -> Duration {
+        let mut tries = self.tries();
+        let since = tries.up_since.take();
         if since.is_some_and(|since| now.saturating_duration_since(since) >= LIVED) {
-            self.backoff = None;
+            tries.backoff = None;
         }
-        match &mut self.backoff {
+        match &mut tries.backoff {
             Some(backoff) => backoff.pause(dice),
             first => {
                 *first = Some(Backoff::default());
                 Duration::ZERO
             }
         }
+    }
+
+    fn tries(&self) -> MutexGuard<'_, Tries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,16 +114,16 @@ impl Outages {
 pub async fn dial_until(
     dialer: &Dialer,
     deadline: Instant,
+    redials: &Redials,
     mut say: impl FnMut(&DialError),
 ) -> Result<Dialed, DialError> {
-    let mut backoff = Backoff::default();
     let mut said = String::new();
     loop {
         let error = match dialer.dial().await {
             Ok(dialed) => return Ok(dialed),
             Err(error) => error,
         };
-        let pause = backoff.pause(rand::random());
+        let pause = redials.failed(rand::random());
         let is_final = error.is_lasting() || is_over(&error);
         if is_final || Instant::now() + pause >= deadline {
             return Err(error);
@@ -129,6 +145,7 @@ pub async fn dial_from(
     dialer: &Dialer,
     uri: &[u8],
     deadline: Instant,
+    redials: &Redials,
     mut say: impl FnMut(&DialError),
 ) -> Result<Dialed, DialError> {
     if let Some(other) = dialer.toward(uri) {
@@ -137,7 +154,7 @@ pub async fn dial_from(
             Err(error) => say(&error),
         }
     }
-    dial_until(dialer, deadline, say).await
+    dial_until(dialer, deadline, redials, say).await
 }
 
 /// Whether there was a session, and the edge has ended it for good.
@@ -198,7 +215,7 @@ mod tests {
     #[test]
     fn sessions_that_end_at_once_are_sought_anew_with_growing_pauses_until_one_lives() {
         let mut now = Instant::now();
-        let mut redials = Redials::default();
+        let redials = Redials::default();
         let mut ends_after = |seconds: u64| {
             redials.up(now);
             now += Duration::from_secs(seconds);
@@ -206,6 +223,17 @@ mod tests {
         };
         assert_eq!([0; 5].map(&mut ends_after), [0, 100, 200, 400, 800]);
         assert_eq!([60, 0, 0].map(&mut ends_after), [0, 100, 200]);
+    }
+
+    #[test]
+    fn sessions_that_end_at_once_and_dials_that_fail_in_turn_wait_longer_and_longer() {
+        let (now, redials) = (Instant::now(), Redials::default());
+        let pauses = [0; 3].map(|_| {
+            let failed = redials.failed(1.0);
+            redials.up(now);
+            [failed, redials.pause(now, 1.0)].map(|pause| pause.as_millis())
+        });
+        assert_eq!(pauses, [[100, 200], [400, 800], [1_600, 3_200]]);
     }
 
     #[test]

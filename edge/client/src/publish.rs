@@ -143,6 +143,7 @@ impl Broadcast {
         let deadline = Instant::now() + self.wait;
         let reaching = reach(
             self.way.clone(),
+            self.redials.clone(),
             Cause::First,
             self.namespace.clone(),
             deadline,
@@ -158,7 +159,7 @@ impl Broadcast {
         let now = Instant::now();
         let pause = self.redials.pause(now, rand::random());
         let (way, namespace) = (self.way.clone(), self.namespace.clone());
-        let reaching = reach(way, cause, namespace, now + self.wait);
+        let reaching = reach(way, self.redials.clone(), cause, namespace, now + self.wait);
         Box::pin(async move {
             sleep(pause).await;
             reaching.await
@@ -418,13 +419,14 @@ fn read_ahead(mut program: Program) -> mpsc::Receiver<Result<Scheduled, MediaErr
 
 async fn reach(
     way: Way,
+    redials: Redials,
     mut cause: Cause,
     namespace: Namespace,
     deadline: Instant,
 ) -> Result<Reached, Failure> {
     loop {
         let start = Instant::now();
-        let found = way.find(cause.clone(), deadline).await?;
+        let found = way.find(cause.clone(), deadline, &redials).await?;
         let line = found.dialed.line;
         match announce(line.session.clone(), namespace.clone()).await {
             Ok(announced) => {

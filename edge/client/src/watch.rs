@@ -76,8 +76,11 @@ impl Watch {
     }
 
     async fn run(&mut self, length: Option<Duration>) -> Result<(), Failure> {
-        let mut dialing: Option<Finding> =
-            Some(self.way.find(Cause::First, self.began + self.wait));
+        let mut dialing: Option<Finding> = Some(self.way.find(
+            Cause::First,
+            self.began + self.wait,
+            &self.redials,
+        ));
         let mut listening: Option<Listening> = None;
         let mut end = length.map(|length| self.began + length);
         let mut stopping = pin!(stopped());
@@ -155,7 +158,7 @@ impl Watch {
     fn find(&mut self, cause: Cause) -> Finding {
         let now = Instant::now();
         let pause = self.redials.pause(now, rand::random());
-        let finding = self.way.find(cause, now + self.wait);
+        let finding = self.way.find(cause, now + self.wait, &self.redials);
         Box::pin(async move {
             sleep(pause).await;
             finding.await

@@ -4,7 +4,7 @@ use crate::cli::{JoinArgs, TargetArgs};
 use crate::dial::{self, PATIENCE, dialer, system_bundle, trust};
 use crate::exit::{self, ExitCode, Failure};
 use crate::join::{self, AtTheDoor, Cause, Guest, Invited, Manner, Replicas, Told};
-use crate::link::{dial_from, final_words};
+use crate::link::{Redials, dial_from, final_words};
 use crate::report::say;
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
@@ -83,20 +83,23 @@ impl Way {
         }
     }
 
-    /// Looks for an edge until `deadline`. Safe to drop.
-    pub fn find(&self, cause: Cause, deadline: Instant) -> Finding {
+    /// Looks for an edge until `deadline`; what is named itself, with these pauses. Safe to drop.
+    pub fn find(&self, cause: Cause, deadline: Instant, redials: &Redials) -> Finding {
         match self.clone() {
-            Way::Named(dialer) => Box::pin(async move {
-                let uri = match cause {
-                    Cause::Goaway(uri) => uri,
-                    _ => Bytes::new(),
-                };
-                let told = |error: &DialError| say(&format!("{error}; trying again"));
-                let dialed = dial_from(&dialer, &uri, deadline, told)
-                    .await
-                    .map_err(exit::of)?;
-                Ok(Found { dialed, told: None })
-            }),
+            Way::Named(dialer) => {
+                let redials = redials.clone();
+                Box::pin(async move {
+                    let uri = match cause {
+                        Cause::Goaway(uri) => uri,
+                        _ => Bytes::new(),
+                    };
+                    let told = |error: &DialError| say(&format!("{error}; trying again"));
+                    let dialed = dial_from(&dialer, &uri, deadline, &redials, told)
+                        .await
+                        .map_err(exit::of)?;
+                    Ok(Found { dialed, told: None })
+                })
+            }
             Way::Invited(guest) => Box::pin(async move {
                 let reached = guest.reach(cause, deadline).await?;
                 say(&words(&reached.told));
