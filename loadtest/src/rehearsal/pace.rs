@@ -19,8 +19,8 @@ impl Pace {
         Pace { due: now + EVERY }
     }
 
-    /// Waits for the next time, and says how late it is to be taken note of: takes the way that an object takes, and says how late it is: as late as an object that came
-    /// in when it was due has been taken note of. What was due meanwhile is in [`Lateness::note`]. To be called inside a
+    /// Waits for the next time, takes the way that an object takes, and says how late it is: as late as an object that came
+    /// in when it was due has been taken note of. What was due meanwhile [`Lateness::note`] adds. To be called inside a
     /// [`LocalSet`](tokio::task::LocalSet).
     pub(super) async fn beat(&mut self) -> Duration {
         sleep_until(self.due.into()).await;
@@ -148,7 +148,7 @@ fn cpu(clock: ClockId) -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Over which a thread is as busy as it is said to be.
+/// Over which a thread is as busy, and as late at its worst, as it is said to be.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Often enough to see every pause that could be heard.
 const EVERY: Duration = Duration::from_millis(5);
