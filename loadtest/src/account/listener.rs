@@ -23,7 +23,8 @@ pub struct Listener {
     /// When the last new audio frame came.
     last: Option<Instant>,
     longest: Duration,
-    reconnecting: Option<Instant>,
+    /// Since when, and the session that was lost.
+    reconnecting: Option<(Instant, u32)>,
     switching: Option<(u32, Instant)>,
     turning: Option<(u32, Instant)>,
     /// A speaker was not heard at all: the silence until the next is none between two speakers.
@@ -127,7 +128,8 @@ impl Listener {
 
     /// The edge is lost, or says goodbye.
     pub fn lost_edge(&mut self, now: Instant) {
-        self.reconnecting.get_or_insert(now);
+        let (_, lost) = self.reconnecting.get_or_insert((now, self.session));
+        *lost = self.session;
     }
 
     /// Listens to a source from now on, besides others.
@@ -171,6 +173,15 @@ impl Listener {
         self.note_arrival(&frame, now, book);
         self.note_silence(now, book);
         is_first
+    }
+
+    /// A frame has come over one session that another has brought before, as is meant while both are heard: it tells only
+    /// what that session brings.
+    pub fn hear_twin(&mut self, frame: AudioFrame, now: Instant, book: &mut Book) {
+        if !frame.fits {
+            book.count(self.cell, Count::Altered, 1);
+        }
+        self.note_session(frame.session, now, book);
     }
 
     /// A video frame has come.
@@ -271,11 +282,7 @@ impl Listener {
             book.time(self.cell, Latency::FirstAudio, now - self.due);
             book.tick(now, |tick| tick.joined += 1);
         }
-        if frame.session == self.session
-            && let Some(since) = self.reconnecting.take()
-        {
-            book.time(self.cell, Latency::Reconnect, now - since);
-        }
+        self.note_session(frame.session, now, book);
         if let Some((_, since)) = self
             .switching
             .take_if(|(source, _)| *source == frame.source)
@@ -296,6 +303,14 @@ impl Listener {
             if !std::mem::take(&mut self.has_missed) {
                 self.last = Some(now);
             }
+        }
+    }
+
+    /// This session brings audio.
+    fn note_session(&mut self, session: u32, now: Instant, book: &mut Book) {
+        let back = self.reconnecting.take_if(|(_, lost)| session > *lost);
+        if let Some((since, _)) = back {
+            book.time(self.cell, Latency::Reconnect, now - since);
         }
     }
 

@@ -49,16 +49,20 @@ impl Story {
 
     /// The frame captured at `ms` comes `lag` later, over the newest session.
     fn frame(&mut self, source: u32, ms: u64, lag: u64) -> bool {
-        let frame = AudioFrame {
+        let frame = self.captured(source, ms, self.listener.session);
+        let now = self.at(ms + lag);
+        self.listener.hear(frame, now, &mut self.book)
+    }
+
+    fn captured(&self, source: u32, ms: u64, session: u32) -> AudioFrame {
+        AudioFrame {
             source,
-            session: self.listener.session,
+            session,
             group: (START_US + ms * 1_000) / 20_000,
             capture_us: START_US + ms * 1_000,
             bytes: 160,
             fits: true,
-        };
-        let now = self.at(ms + lag);
-        self.listener.hear(frame, now, &mut self.book)
+        }
     }
 
     fn frames(&mut self, source: u32, from: u64, to: u64) {
@@ -196,20 +200,32 @@ fn what_still_comes_over_the_former_session_is_no_arrival_at_the_new_one() {
     story.frames(1, 200, 400);
     let goodbye = story.at(450);
     story.listener.lost_edge(goodbye);
+    story.frame(1, 400, 55);
     story.listener.connected(40 * MS, &mut story.book);
-    let over_the_former = AudioFrame {
-        source: 1,
-        session: 1,
-        group: (START_US + 400_000) / 20_000,
-        capture_us: START_US + 400_000,
-        bytes: 160,
-        fits: true,
-    };
-    let now = story.at(460);
+    let over_the_former = story.captured(1, 420, 1);
+    let now = story.at(490);
     story.listener.hear(over_the_former, now, &mut story.book);
-    story.frame(1, 420, 130);
+    story.frame(1, 440, 110);
     let figures = story.end(600).total();
     assert_took(&figures, Latency::Reconnect, 100.0);
+}
+
+#[test]
+fn a_new_edge_is_there_even_if_the_former_brings_everything_first() {
+    let mut story = Story::listening();
+    story.frames(1, 200, 400);
+    let goodbye = story.at(450);
+    story.listener.lost_edge(goodbye);
+    story.listener.connected(40 * MS, &mut story.book);
+    let (former, twin) = (story.captured(1, 400, 1), story.captured(1, 400, 2));
+    let now = story.at(490);
+    story.listener.hear(former, now, &mut story.book);
+    story
+        .listener
+        .hear_twin(twin, now + 10 * MS, &mut story.book);
+    let figures = story.end(600).total();
+    assert_took(&figures, Latency::Reconnect, 50.0);
+    assert_eq!(figures.counted(Count::Duplicated), 0);
 }
 
 #[test]

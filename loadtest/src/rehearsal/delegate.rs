@@ -13,7 +13,7 @@ use crate::scenario::{Channel, Part, Stay};
 use cues::{Cue, Cues};
 use meridian_client::join::{AtTheDoor, Cause, Guest, Invited, JoinError, Reached};
 use meridian_client::loc::LocInfo;
-use meridian_session::client::{Arrival, Event, Object};
+use meridian_session::client::{Arrival, Event};
 use meridian_session::session::SessionError;
 use meridian_wire::{Location, TerminationCode};
 use std::cell::RefCell;
@@ -256,14 +256,23 @@ impl Delegate {
         };
         want.last = want.last.max(Some(place));
         let (source, medium, payloads) = (want.source, want.medium, want.payloads);
-        if self.is_twin((source, place.group, place.object), session) {
-            return Ok(());
-        }
+        let is_twin = self.is_twin((source, place.group, place.object), session);
         let fits = payloads.fits(place.group, place.object, &object.payload);
         let capture_us = LocInfo::read(object.properties.block()).capture_us;
         let (fits, capture_us) = (fits && capture_us.is_some(), capture_us.unwrap_or(0));
         match medium {
-            Medium::Audio => self.heard_audio((source, session), &object, fits, capture_us, at),
+            Medium::Audio => {
+                let frame = AudioFrame {
+                    source,
+                    session,
+                    group: place.group,
+                    capture_us,
+                    bytes: object.payload.len() as u64,
+                    fits,
+                };
+                self.heard_audio(frame, is_twin, at)
+            }
+            Medium::Video if is_twin => Ok(()),
             Medium::Video => {
                 let frame = VideoFrame {
                     source,
@@ -279,26 +288,16 @@ impl Delegate {
         }
     }
 
-    fn heard_audio(
-        &mut self,
-        (source, session): (u32, u32),
-        object: &Object,
-        fits: bool,
-        capture_us: u64,
-        at: Instant,
-    ) -> Result<(), End> {
-        let frame = AudioFrame {
-            source,
-            session,
-            group: object.group,
-            capture_us,
-            bytes: object.payload.len() as u64,
-            fits,
-        };
+    fn heard_audio(&mut self, frame: AudioFrame, is_twin: bool, at: Instant) -> Result<(), End> {
+        if is_twin {
+            self.listener
+                .hear_twin(frame, at, &mut self.book.borrow_mut());
+            return Ok(());
+        }
         self.listener.hear(frame, at, &mut self.book.borrow_mut());
-        if self.awaited == Some(source) {
+        if self.awaited == Some(frame.source) {
             self.awaited = None;
-            self.drop_other_languages(source);
+            self.drop_other_languages(frame.source);
         }
         match self.part.stay {
             Stay::UntilFirstAudio => Err(End::Done),

@@ -1,6 +1,6 @@
 //! Whether this program keeps up: how late its threads are, and how busy.
 
-use crate::outcome::Spread;
+use crate::outcome::{self, Spread};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -102,43 +102,36 @@ impl Lateness {
     }
 }
 
-/// How busy a thread was when it was busiest.
-#[derive(Clone, Debug, Default)]
+/// How busy a thread is.
+#[derive(Debug)]
 pub(super) struct Load {
-    /// CPU time by then, in order.
-    seen: VecDeque<(Instant, Duration)>,
-    busiest: Option<f64>,
+    busy: Busy,
+    start: Instant,
+    /// Milliseconds from the start with the CPU time used by then, in milliseconds too.
+    used: Vec<(i64, u64)>,
 }
 
 impl Load {
-    /// It has used so much CPU time by now. To be told about once a second.
-    pub(super) fn note(&mut self, now: Instant, cpu: Duration) {
-        self.seen.push_back((now, cpu));
-        let is_whole = |of: &VecDeque<(Instant, Duration)>, from: usize| {
-            of.get(from).is_some_and(|(at, _)| now - *at >= WINDOW)
-        };
-        while is_whole(&self.seen, 1) {
-            self.seen.pop_front();
+    /// Of the thread that asks, from now on.
+    pub(super) fn new(start: Instant) -> Load {
+        Load {
+            busy: Busy::now(),
+            start,
+            used: vec![(0, 0)],
         }
-        if is_whole(&self.seen, 0) {
-            self.busiest = Some(self.busiest.unwrap_or(0.0).max(self.share()));
-        }
+    }
+
+    /// To be called about once a second, on the same thread.
+    pub(super) fn note(&mut self, now: Instant) {
+        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let at = i64::try_from(ms(now - self.start)).unwrap_or(i64::MAX);
+        self.used.push((at, ms(self.busy.elapsed())));
     }
 
     /// The share of a core over the busiest ten seconds; over all there was if that was less.
     pub(super) fn busiest(&self) -> f64 {
-        self.busiest.unwrap_or_else(|| self.share())
-    }
-
-    fn share(&self) -> f64 {
-        let Some(((from, before), (to, after))) = self.seen.front().zip(self.seen.back()) else {
-            return 0.0;
-        };
-        let (cpu, wall) = (after.saturating_sub(*before), *to - *from);
-        if wall.is_zero() {
-            return 0.0;
-        }
-        cpu.as_secs_f64() / wall.as_secs_f64()
+        let (at, cpu) = self.used.last().copied().unwrap_or_default();
+        outcome::busiest(&self.used).unwrap_or(cpu as f64 / at.max(1) as f64)
     }
 }
 
@@ -148,7 +141,7 @@ fn cpu(clock: ClockId) -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Over which a thread is as busy, and as late at its worst, as it is said to be.
+/// Over which a thread is as late at its worst as it is said to be.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Often enough to see every pause that could be heard.
 const EVERY: Duration = Duration::from_millis(5);
@@ -212,24 +205,6 @@ mod tests {
         let mut quiet = Lateness::default();
         (0..100).for_each(|second| quiet.note(Duration::from_millis(1), second));
         assert!(quiet.worst_ms() < 2.0);
-    }
-
-    #[test]
-    fn a_thread_is_as_busy_as_over_its_busiest_ten_seconds() {
-        let start = Instant::now();
-        let mut load = Load::default();
-        let mut cpu = Duration::ZERO;
-        for second in 0..60 {
-            load.note(start + Duration::from_secs(second), cpu);
-            let is_busy = (20..30).contains(&second);
-            cpu += Duration::from_millis(if is_busy { 900 } else { 100 });
-        }
-        assert!((load.busiest() - 0.9).abs() < 1e-9, "{}", load.busiest());
-        let mut short = Load::default();
-        assert_eq!(short.busiest(), 0.0);
-        short.note(start, Duration::ZERO);
-        short.note(start + Duration::from_secs(2), Duration::from_secs(1));
-        assert!((short.busiest() - 0.5).abs() < 1e-9);
     }
 
     /// Of a task that always has more to do.

@@ -3,7 +3,7 @@
 use super::delegate::Delegate;
 use super::error::RehearsalError;
 use super::house::House;
-use super::pace::{Busy, Lateness, Load, Pace};
+use super::pace::{Lateness, Load, Pace};
 use super::quay::Quay;
 use crate::account::Book;
 use crate::outcome::{Count, Outcome, Tick};
@@ -108,7 +108,7 @@ async fn play(
         let (book, lateness) = (book.clone(), lateness.clone());
         everybody.spawn_local(appear(house, part, quay, book, lateness, over.clone()));
     }
-    let (busy, mut load) = (Busy::now(), Load::default());
+    let mut load = Load::new(Instant::now());
     let mut pace = Pace::new(clock.start);
     let mut next_glance = clock.start + GLANCE;
     let mut behind = Duration::ZERO;
@@ -122,7 +122,7 @@ async fn play(
                 let now = Instant::now();
                 if now >= next_glance {
                     next_glance = now + GLANCE;
-                    load.note(now, busy.elapsed());
+                    load.note(now);
                     look(&book.borrow(), std::mem::take(&mut behind), now, glance);
                 }
             }

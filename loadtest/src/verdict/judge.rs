@@ -1,7 +1,7 @@
 //! Whether an expectation held.
 
 use super::expectation::{Expectation, Measure, Statistic};
-use crate::outcome::{Count, Figures, Outcome, Process, Role, Sample};
+use crate::outcome::{self, Count, Figures, Outcome, Process, Role};
 use serde::{Deserialize, Serialize};
 
 /// An expectation, and what came of it.
@@ -157,21 +157,10 @@ fn largest(outcome: &Outcome, of: impl Fn(&Process) -> Option<f64>) -> Option<f6
     edges.filter_map(of).max_by(f64::total_cmp)
 }
 
-/// The share of a core over the busiest ten seconds; none if it was not watched for so long.
+/// The share of a core over an edge's busiest ten seconds; none if it was not watched for so long.
 pub(crate) fn busiest(edge: &Process) -> Option<f64> {
-    let over = |from: &Sample, to: &Sample| {
-        let ms = to.at_ms - from.at_ms;
-        // A process that was started again begins at 0.
-        let cpu = to.cpu_ms.checked_sub(from.cpu_ms)?;
-        (ms >= WINDOW_MS).then(|| cpu as f64 / ms as f64)
-    };
-    let windows = edge.samples.iter().enumerate().filter_map(|(n, from)| {
-        let end = edge.samples[n..]
-            .iter()
-            .find(|to| to.at_ms - from.at_ms >= WINDOW_MS)?;
-        over(from, end)
-    });
-    windows.max_by(f64::total_cmp)
+    let used = edge.samples.iter().map(|one| (one.at_ms, one.cpu_ms));
+    outcome::busiest(&used.collect::<Vec<_>>())
 }
 
 fn in_words(measure: Measure, value: f64) -> String {
@@ -186,13 +175,12 @@ fn in_words(measure: Measure, value: f64) -> String {
     }
 }
 
-const WINDOW_MS: i64 = 10_000;
 const NOTHING: &str = "nothing to measure";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Cell, Key, Latency};
+    use crate::outcome::{Cell, Key, Latency, Sample};
     use std::time::Duration;
 
     fn judged(text: &str, outcome: &Outcome) -> Judged {
