@@ -15,6 +15,7 @@ use meridian_proto::loadtest::attend_request::Said;
 use meridian_proto::loadtest::attend_response::Said as Heard;
 use meridian_proto::loadtest::coordinator_service_client::CoordinatorServiceClient;
 use network::{Network, play_by};
+use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -220,6 +221,45 @@ async fn an_agent_that_is_killed_makes_the_run_invalid_and_the_figures_of_the_ot
     assert_eq!(outcome.counted(Count::Joined), 10);
     let testers: Vec<_> = outcome.testers.iter().map(|one| &one.name[..]).collect();
     assert_eq!(testers, ["stays"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_in_which_an_agent_stood_still_for_a_moment_is_invalid_and_says_whose() {
+    let network = Network::raise(&["geneva", "cairo"]).await;
+    let coordinator = Coordinator::open(2).await;
+    let (wakes, sleeps) = (coordinator.agent("wakes"), coordinator.agent("sleeps"));
+    let pid = sleeps
+        .id()
+        .and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    let mut awake = Some(pid.expect("it runs"));
+    let players = Players::Agents(coordinator.gather().await);
+    let (_end, over) = watch::channel(false);
+    let target = network.target();
+    let stops = |progress: meridian_loadtest::report::live::Progress| {
+        if progress.joined == 20
+            && let Some(agent) = awake.take()
+        {
+            kill_process(agent, Signal::STOP).expect("it is ours");
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(400));
+                kill_process(agent, Signal::CONT)
+            });
+        }
+    };
+    let played = play_by(players, TWENTY, &target, stops, over).await;
+    let outcome = played.expect("it can be played");
+    for agent in [wakes, sleeps] {
+        assert_eq!(ended(agent).await, (Some(0), String::new()));
+    }
+    let reasons = outcome.health.invalid_because.join("\n");
+    assert!(
+        reasons.contains("sleeps: a thread was, at worst, "),
+        "{reasons}"
+    );
+    assert!(!outcome.holds());
+    // What it slept through came late, and all of it is accounted for.
+    assert_eq!(outcome.counted(Count::Joined), 20, "{:?}", outcome.failures);
+    assert_eq!(outcome.counted(Count::Lost), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
