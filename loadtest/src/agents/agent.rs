@@ -30,7 +30,7 @@ pub struct Visit {
     pub token: String,
     /// As in reports.
     pub name: String,
-    /// Threads that play delegates; 0: all cores but one.
+    /// Threads that play delegates; 0: one for each core.
     pub threads: usize,
     /// How long the coordinator is dialled.
     pub wait: Duration,

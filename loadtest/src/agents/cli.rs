@@ -47,7 +47,7 @@ pub struct AgentArgs {
     /// What it is called in the report; the machine's name if not given.
     #[arg(long, env = "MERIDIAN_LOADTEST_NAME")]
     name: Option<String>,
-    /// Threads that play delegates; 0: all cores but one.
+    /// Threads that play delegates; 0: one for each core.
     #[arg(long, default_value_t = 0, env = "MERIDIAN_LOADTEST_THREADS")]
     threads: usize,
     /// How long the coordinator is dialled until it is there.

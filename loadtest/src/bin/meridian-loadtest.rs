@@ -70,7 +70,7 @@ struct Run {
     /// How far from each other, as in data/rtt_ms.csv.
     #[arg(long, value_name = "FILE")]
     rtts: Option<PathBuf>,
-    /// Threads that play delegates; 0: all cores but one. Agents have their own.
+    /// Threads that play delegates; 0: one for each core. Agents have their own.
     #[arg(long, default_value_t = 0, conflicts_with = "agents")]
     threads: usize,
     /// Where the report goes; target/meridian/loadtest/NAME-TIME if not given.

@@ -108,7 +108,7 @@ pub(super) fn deal(cast: &[Part], share: Share, invitations: &Invitations) -> Pa
 }
 
 impl Company {
-    /// Deals them out to threads, each the same mixture; 0: all cores but one.
+    /// Deals them out to threads, each the same mixture; 0: one for each core.
     pub(super) fn start(
         house: Arc<House>,
         parts: Parts,
@@ -117,7 +117,7 @@ impl Company {
     ) -> Result<Company, RehearsalError> {
         let before = pace::of_process();
         let count = match threads {
-            0 => cores().saturating_sub(1).max(1),
+            0 => cores(),
             threads => threads,
         };
         let mut dealt: Vec<Parts> = vec![Parts::new(); count];

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 /// Who plays delegates.
 #[derive(Debug)]
 pub enum Players {
-    /// This process, on so many threads; 0: all cores but one.
+    /// This process, on so many threads; 0: one for each core.
     Here(usize),
     /// Agents that have come.
     Agents(Assembly),
