@@ -5,6 +5,7 @@ mod arrivals;
 mod cast;
 mod crowd;
 mod event;
+mod expected;
 mod floor;
 mod network;
 mod offices;

@@ -19,6 +19,19 @@ pub struct Key {
     pub profile: String,
 }
 
+impl Key {
+    /// One of them by its name here; empty if there is none of that name.
+    pub(crate) fn field(&self, name: &str) -> &str {
+        match name {
+            "region" => &self.region,
+            "language" => &self.language,
+            "transport" => &self.transport,
+            "profile" => &self.profile,
+            _ => "",
+        }
+    }
+}
+
 /// What they went through.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cell {

@@ -8,7 +8,6 @@ use super::listening::{Listening, Want};
 use super::programme::Medium;
 use super::quay::Quay;
 use crate::account::{AudioFrame, Book, Listener, VideoFrame};
-use crate::outcome::Key;
 use crate::scenario::{Channel, Part, Stay};
 use cues::{Cue, Cues};
 use meridian_client::join::{AtTheDoor, Cause, Guest, Invited, JoinError, Reached};
@@ -71,13 +70,7 @@ impl Delegate {
         book: Rc<RefCell<Book>>,
     ) -> Delegate {
         let due = house.programme.clock.start + part.due;
-        let key = Key {
-            region: part.region.clone(),
-            language: part.channel.to_string(),
-            transport: part.transport.clone(),
-            profile: part.profile.clone(),
-        };
-        let listener = Listener::come(key, due, &mut book.borrow_mut());
+        let listener = Listener::come(part.key(&part.channel), due, &mut book.borrow_mut());
         Delegate {
             cues: Cues::of(&part, &house),
             channel: part.channel.clone(),

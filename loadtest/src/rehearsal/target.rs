@@ -130,12 +130,15 @@ impl Target {
         })
     }
 
-    /// That there is somebody for every event of the scenario, and every office that it names.
+    /// That there is somebody for every event of the scenario, every office that it names, and somebody whom each
+    /// expectation is about.
     ///
     /// # Errors
     /// The first for which there is nobody, or that is not there.
     pub async fn check(&self, scenario: &Scenario) -> Result<(), RehearsalError> {
         self.check_events(scenario)?;
+        let checked = scenario.check_expectations(&self.places);
+        checked.map_err(RehearsalError::Usage)?;
         let known: BTreeSet<String> = match self.places.offices.is_empty() {
             true => self.offices(scenario).await?,
             false => self.places.offices.keys().cloned().collect(),

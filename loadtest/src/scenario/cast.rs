@@ -4,6 +4,7 @@ use super::crowd::{Crowd, Leaving};
 use super::floor::Channel;
 use super::network::Places;
 use super::{Scenario, Span};
+use crate::outcome::Key;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -40,6 +41,25 @@ pub struct Part {
     pub transport: String,
     /// The last mile's name.
     pub profile: String,
+}
+
+impl Part {
+    /// As whose they are counted while they listen to this.
+    pub fn key(&self, channel: &Channel) -> Key {
+        Key {
+            region: self.region.clone(),
+            language: channel.to_string(),
+            transport: self.transport.clone(),
+            profile: self.profile.clone(),
+        }
+    }
+
+    /// As whose they may be counted.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        let later = self.switches.iter().map(|(_, channel)| channel);
+        let channels = std::iter::once(&self.channel).chain(later);
+        channels.map(|channel| self.key(channel))
+    }
 }
 
 /// When somebody goes.

@@ -294,3 +294,34 @@ fn every_shipped_scenario_is_understood() {
     ];
     assert_eq!(names, BTreeSet::from(named.map(str::to_owned)));
 }
+
+#[test]
+fn expectations_about_nobody_are_refused_with_who_comes() {
+    let checked = |expect: &str| {
+        let text = with("failed == 0", &format!("failed{{{expect}}} == 0"));
+        parse(&text).check_expectations(&Places::default())
+    };
+    for good in [
+        "language=fr",
+        "language=floor",
+        "profile=udp-blocked, transport=websocket",
+    ] {
+        assert_eq!(checked(good), Ok(()), "{good}");
+    }
+    for (expect, says) in [
+        (
+            "profile=fiber",
+            "nobody comes of profile=fiber; there are: fibre, udp-blocked",
+        ),
+        ("transport=webtransport", "there are: quic, websocket"),
+        (
+            "profile=udp-blocked, transport=quic",
+            "of whom all of that is true",
+        ),
+        ("region=AFR", "no region is known of anybody"),
+    ] {
+        let refused = checked(expect).expect_err(expect);
+        assert!(refused.starts_with("expect `failed{"), "{refused}");
+        assert!(refused.contains(says), "{refused}");
+    }
+}

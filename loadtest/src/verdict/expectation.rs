@@ -62,12 +62,8 @@ pub enum Relation {
 impl Expectation {
     /// Whether it is about these people.
     pub fn is_about(&self, key: &Key) -> bool {
-        self.of.iter().all(|(field, value)| match field.as_str() {
-            "region" => key.region == *value,
-            "language" => key.language == *value,
-            "transport" => key.transport == *value,
-            _ => key.profile == *value,
-        })
+        let mut of = self.of.iter();
+        of.all(|(field, value)| key.field(field) == value)
     }
 }
 
