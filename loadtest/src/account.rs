@@ -1,6 +1,7 @@
 //! What each delegate goes through, and the book it is written in. Pure: time is an argument.
 
 mod book;
+mod copies;
 mod ledger;
 mod listener;
 mod payload;

@@ -1,6 +1,7 @@
 //! One delegate's story, from the door to the goodbye.
 
 use super::book::{Book, CellId, RegionId};
+use super::copies::{Copies, Told};
 use super::ledger::{Heard, Ledger};
 use super::picture::Picture;
 use crate::outcome::{Count, Key, Latency};
@@ -16,8 +17,8 @@ pub struct Listener {
     due: Instant,
     stage: Stage,
     /// Audio tracks that are listened to, by the caller's number for their source.
-    tracks: BTreeMap<u32, Ledger>,
-    pictures: BTreeMap<u32, Picture>,
+    tracks: BTreeMap<u32, Copies<Ledger>>,
+    pictures: BTreeMap<u32, Copies<Picture>>,
     /// The session that was taken last.
     session: u32,
     /// When the last new audio frame came.
@@ -65,6 +66,8 @@ pub struct AudioFrame {
 pub struct VideoFrame {
     /// The caller's number for the source.
     pub source: u32,
+    /// Over which session, counted from 1.
+    pub session: u32,
     /// Group ID: the keyframe's capture time in milliseconds.
     pub group: u64,
     /// Object ID; 0 is the keyframe.
@@ -156,18 +159,12 @@ impl Listener {
 
     /// An audio frame has come. Whether it is the first of its source.
     pub fn hear(&mut self, frame: AudioFrame, now: Instant, book: &mut Book) -> bool {
-        let ledger = self.tracks.entry(frame.source).or_default();
-        let is_first = ledger.is_empty();
-        let heard = ledger.hear(frame.group);
-        if !frame.fits {
-            book.count(self.cell, Count::Altered, 1);
-        }
-        if heard == Heard::Again {
-            book.count(self.cell, Count::Duplicated, 1);
+        self.note_session(frame.session, now, book);
+        let track = self.tracks.entry(frame.source).or_default();
+        let is_first = track.all.is_empty();
+        let told = track.hear(frame.session, |ledger| ledger.hear(frame.group));
+        if !self.is_new(told, frame.fits, book) {
             return false;
-        }
-        if heard == Heard::OutOfOrder {
-            book.count(self.cell, Count::Reordered, 1);
         }
         self.note_lag(&frame, now, book);
         self.note_arrival(&frame, now, book);
@@ -175,27 +172,11 @@ impl Listener {
         is_first
     }
 
-    /// A frame has come over one session that another has brought before, as is meant while both are heard: it tells only
-    /// what that session brings.
-    pub fn hear_twin(&mut self, frame: AudioFrame, now: Instant, book: &mut Book) {
-        if !frame.fits {
-            book.count(self.cell, Count::Altered, 1);
-        }
-        self.note_session(frame.session, now, book);
-    }
-
     /// A video frame has come.
     pub fn see(&mut self, frame: VideoFrame, now: Instant, book: &mut Book) {
-        if !frame.fits {
-            book.count(self.cell, Count::Altered, 1);
-        }
-        if !self
-            .pictures
-            .entry(frame.source)
-            .or_default()
-            .see(frame.group, frame.object)
-        {
-            book.count(self.cell, Count::Duplicated, 1);
+        let picture = self.pictures.entry(frame.source).or_default();
+        let told = picture.hear(frame.session, |one| one.see(frame.group, frame.object));
+        if !self.is_new(told, frame.fits, book) {
             return;
         }
         let lag = lag(frame.capture_us, now, book);
@@ -214,12 +195,12 @@ impl Listener {
 
     /// Listens to a source no longer, of which every group up to `last` was to have come by now.
     pub fn drop_source(&mut self, source: u32, last: u64, book: &mut Book) {
-        if let Some(ledger) = self.tracks.remove(&source) {
-            book.count(self.cell, Count::Lost, ledger.lost(last));
+        if let Some(track) = self.tracks.remove(&source) {
+            book.count(self.cell, Count::Lost, track.all.lost(last));
         }
         if let Some(mut picture) = self.pictures.remove(&source) {
-            picture.close();
-            book.count(self.cell, Count::VideoLost, picture.lost());
+            picture.all.close();
+            book.count(self.cell, Count::VideoLost, picture.all.lost());
         }
     }
 
@@ -261,6 +242,20 @@ impl Listener {
         self.stage = Stage::Gone;
     }
 
+    /// What is wrong with a frame, and whether it is the first of its kind.
+    fn is_new(&self, told: Told, fits: bool, book: &mut Book) -> bool {
+        book.count(self.cell, Count::Altered, u64::from(!fits));
+        let fault = match told {
+            Told::New(Heard::OutOfOrder) => Some(Count::Reordered),
+            Told::Again => Some(Count::Duplicated),
+            Told::New(_) | Told::Twin => None,
+        };
+        if let Some(fault) = fault {
+            book.count(self.cell, fault, 1);
+        }
+        matches!(told, Told::New(_))
+    }
+
     fn note_lag(&mut self, frame: &AudioFrame, now: Instant, book: &mut Book) {
         let lag = lag(frame.capture_us, now, book);
         book.count(self.cell, Count::Objects, 1);
@@ -282,7 +277,6 @@ impl Listener {
             book.time(self.cell, Latency::FirstAudio, now - self.due);
             book.tick(now, |tick| tick.joined += 1);
         }
-        self.note_session(frame.session, now, book);
         if let Some((_, since)) = self
             .switching
             .take_if(|(source, _)| *source == frame.source)

@@ -220,12 +220,16 @@ fn a_new_edge_is_there_even_if_the_former_brings_everything_first() {
     let (former, twin) = (story.captured(1, 400, 1), story.captured(1, 400, 2));
     let now = story.at(490);
     story.listener.hear(former, now, &mut story.book);
-    story
-        .listener
-        .hear_twin(twin, now + 10 * MS, &mut story.book);
+    story.listener.hear(twin, now + 10 * MS, &mut story.book);
+    let spoiled = AudioFrame {
+        fits: false,
+        ..twin
+    };
+    story.listener.hear(spoiled, now + 20 * MS, &mut story.book);
     let figures = story.end(600).total();
     assert_took(&figures, Latency::Reconnect, 50.0);
-    assert_eq!(figures.counted(Count::Duplicated), 0);
+    let faults = [Count::Duplicated, Count::Altered].map(|count| figures.counted(count));
+    assert_eq!(faults, [1, 1], "the third, over the session of the second");
 }
 
 #[test]
@@ -302,6 +306,7 @@ fn a_picture_is_there_with_its_first_keyframe() {
     let mut story = Story::listening();
     let frame = |group, object, capture_ms: u64| VideoFrame {
         source: 1,
+        session: 1,
         group,
         object,
         capture_us: START_US + capture_ms * 1_000,
@@ -319,4 +324,28 @@ fn a_picture_is_there_with_its_first_keyframe() {
     assert_eq!(figures.counted(Count::VideoObjects), 3);
     assert_eq!(figures.counted(Count::Duplicated), 1);
     assert_took(&figures, Latency::FirstPicture, 350.0);
+}
+
+#[test]
+fn a_picture_that_two_edges_bring_is_a_picture_and_a_spoiled_one_is_found() {
+    let mut story = Story::listening();
+    let frame = |session, object, fits| VideoFrame {
+        source: 1,
+        session,
+        group: 7,
+        object,
+        capture_us: START_US + 300_000,
+        bytes: 4_000,
+        fits,
+    };
+    let frames = [(1, 0, true), (2, 0, true), (2, 1, true), (1, 1, false)];
+    for (session, object, fits) in frames {
+        let now = story.at(350);
+        let frame = frame(session, object, fits);
+        story.listener.see(frame, now, &mut story.book);
+    }
+    story.frames(1, 400, 500);
+    let figures = story.end(560).total();
+    let counts = [Count::VideoObjects, Count::Duplicated, Count::Altered];
+    assert_eq!(counts.map(|count| figures.counted(count)), [2, 0, 1]);
 }

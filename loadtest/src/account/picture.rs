@@ -1,6 +1,7 @@
 //! Which frames of one video track have come. A group is a keyframe and what follows it, of a fixed length and at fixed
 //! steps, as this tester's own speakers publish: so that a group's missing end is known too.
 
+use super::ledger::Heard;
 use std::collections::VecDeque;
 
 /// A video track's frames.
@@ -20,8 +21,15 @@ struct Group {
 }
 
 impl Picture {
-    /// A frame has come; whether it is new.
-    pub fn see(&mut self, group: u64, object: u64) -> bool {
+    /// A frame has come. Of the order nothing is said.
+    pub fn see(&mut self, group: u64, object: u64) -> Heard {
+        match self.is_new(group, object) {
+            true => Heard::InOrder,
+            false => Heard::Again,
+        }
+    }
+
+    fn is_new(&mut self, group: u64, object: u64) -> bool {
         let bit = 1u64.checked_shl(u32::try_from(object).unwrap_or(u32::MAX));
         let bit = bit.filter(|_| object < FRAMES).unwrap_or(0);
         if self.settled.is_some_and(|settled| group <= settled) || bit == 0 {
@@ -92,7 +100,7 @@ mod tests {
 
     fn whole(picture: &mut Picture, group: u64) {
         for object in 0..FRAMES {
-            assert!(picture.see(group, object));
+            assert!(picture.is_new(group, object));
         }
     }
 
@@ -101,10 +109,10 @@ mod tests {
         let mut picture = Picture::default();
         whole(&mut picture, 2_000);
         for object in (0..50).filter(|object| *object != 7) {
-            picture.see(4_000, object);
+            picture.is_new(4_000, object);
         }
         whole(&mut picture, 8_000);
-        picture.see(10_000, 0);
+        picture.is_new(10_000, 0);
         picture.close();
         assert_eq!(picture.lost(), 11 + FRAMES);
         assert_eq!(picture.heard(), FRAMES + 49 + FRAMES + 1);
@@ -114,16 +122,16 @@ mod tests {
     fn a_frame_that_comes_again_is_not_new() {
         let mut picture = Picture::default();
         whole(&mut picture, 2_000);
-        assert!(!picture.see(2_000, 3));
+        assert!(!picture.is_new(2_000, 3));
         for group in [4_000, 6_000, 8_000] {
             whole(&mut picture, group);
         }
-        assert!(!picture.see(2_000, 3), "nor of a group that is settled");
+        assert!(!picture.is_new(2_000, 3), "nor of a group that is settled");
         assert!(
-            !picture.see(8_000, FRAMES),
+            !picture.is_new(8_000, FRAMES),
             "nor one that is never published"
         );
-        assert!(!picture.see(8_000, u64::MAX));
+        assert!(!picture.is_new(8_000, u64::MAX));
     }
 
     #[test]

@@ -16,7 +16,6 @@ use meridian_session::client::{Arrival, Event};
 use meridian_session::session::SessionError;
 use meridian_wire::{Location, TerminationCode};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,8 +42,6 @@ pub(super) struct Delegate {
     current: Option<Listening>,
     /// Make before break: it is heard until the other edge brings the same.
     former: Option<(Listening, Instant)>,
-    /// Frames that came while two edges brought the same, by source and place: over which session.
-    overlap: HashMap<(u32, u64, u64), u32>,
     /// They read nothing any more.
     is_stalled: bool,
     timer: Pin<Box<Sleep>>,
@@ -86,7 +83,6 @@ impl Delegate {
             awaited: None,
             current: None,
             former: None,
-            overlap: HashMap::new(),
             is_stalled: false,
             timer: Box::pin(sleep_until(due.into())),
         }
@@ -129,8 +125,7 @@ impl Delegate {
                     self.heard(event).await
                 }
                 event = hear(self.former.as_mut().map(|(former, _)| former), self.is_stalled) => {
-                    self.heard_of_former(event);
-                    Ok(None)
+                    self.heard_of_former(event).map(|()| None)
                 }
                 reached = async { finding.as_mut().expect("checked").await }, if finding.is_some() => {
                     finding = None;
@@ -224,16 +219,16 @@ impl Delegate {
         }
     }
 
-    fn heard_of_former(&mut self, event: Option<Event>) {
+    fn heard_of_former(&mut self, event: Option<Event>) -> Result<(), End> {
         let session = self.former.as_ref().map_or(0, |(former, _)| former.session);
         match event {
             Some(Event::Arrival { track, arrival }) => {
-                // Whoever came for one frame has it by now.
-                let _ = self.arrived(track, arrival, session);
+                return self.arrived(track, arrival, session);
             }
             Some(Event::Ended(_)) | None => self.former = None,
             Some(_) => {}
         }
+        Ok(())
     }
 
     fn arrived(&mut self, track: usize, arrival: Arrival, session: u32) -> Result<(), End> {
@@ -249,7 +244,6 @@ impl Delegate {
         };
         want.last = want.last.max(Some(place));
         let (source, medium, payloads) = (want.source, want.medium, want.payloads);
-        let is_twin = self.is_twin((source, place.group, place.object), session);
         let fits = payloads.fits(place.group, place.object, &object.payload);
         let capture_us = LocInfo::read(object.properties.block()).capture_us;
         let (fits, capture_us) = (fits && capture_us.is_some(), capture_us.unwrap_or(0));
@@ -263,12 +257,12 @@ impl Delegate {
                     bytes: object.payload.len() as u64,
                     fits,
                 };
-                self.heard_audio(frame, is_twin, at)
+                self.heard_audio(frame, at)
             }
-            Medium::Video if is_twin => Ok(()),
             Medium::Video => {
                 let frame = VideoFrame {
                     source,
+                    session,
                     group: place.group,
                     object: place.object,
                     capture_us,
@@ -281,12 +275,7 @@ impl Delegate {
         }
     }
 
-    fn heard_audio(&mut self, frame: AudioFrame, is_twin: bool, at: Instant) -> Result<(), End> {
-        if is_twin {
-            self.listener
-                .hear_twin(frame, at, &mut self.book.borrow_mut());
-            return Ok(());
-        }
+    fn heard_audio(&mut self, frame: AudioFrame, at: Instant) -> Result<(), End> {
         self.listener.hear(frame, at, &mut self.book.borrow_mut());
         if self.awaited == Some(frame.source) {
             self.awaited = None;
@@ -296,17 +285,6 @@ impl Delegate {
             Stay::UntilFirstAudio => Err(End::Done),
             Stay::Until(_) => Ok(()),
         }
-    }
-
-    /// Whether the other edge has brought the same already: that is meant so, and no fault of the network's.
-    fn is_twin(&mut self, place: (u32, u64, u64), session: u32) -> bool {
-        if self.former.is_none() && self.overlap.is_empty() {
-            return false;
-        }
-        if self.overlap.len() > OVERLAP {
-            self.overlap.clear();
-        }
-        *self.overlap.entry(place).or_insert(session) != session
     }
 
     /// The account is closed: what was to have come by now and has not is lost.
@@ -384,5 +362,3 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BOTH: Duration = Duration::from_secs(3);
 /// Before asking again for a track that was refused or has ended.
 const AGAIN: Duration = Duration::from_millis(200);
-/// Frames of audio and video of all that is wanted, of more than the time two edges are heard.
-const OVERLAP: usize = 4_096;
