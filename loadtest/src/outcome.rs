@@ -8,7 +8,7 @@ mod record;
 mod spread;
 mod tick;
 
-pub(crate) use busy::busiest;
+pub(crate) use busy::{TEN_SECONDS_MS, busiest};
 pub use cell::{Cell, Count, Figures, Key, Latency};
 pub use machine::{Health, Machine, Process, Role, Sample, Tester};
 pub use record::{Happening, Outcome};

@@ -6,5 +6,3 @@ mod judge;
 
 pub use expectation::{Expectation, Measure, Relation, Statistic};
 pub use judge::{Judged, judge};
-
-pub(crate) use judge::busiest;

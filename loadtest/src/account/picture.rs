@@ -23,13 +23,14 @@ struct Group {
 impl Picture {
     /// A frame has come. Of the order nothing is said.
     pub fn see(&mut self, group: u64, object: u64) -> Heard {
-        match self.is_new(group, object) {
+        match self.enter(group, object) {
             true => Heard::InOrder,
             false => Heard::Again,
         }
     }
 
-    fn is_new(&mut self, group: u64, object: u64) -> bool {
+    /// Whether it is new.
+    fn enter(&mut self, group: u64, object: u64) -> bool {
         let bit = 1u64.checked_shl(u32::try_from(object).unwrap_or(u32::MAX));
         let bit = bit.filter(|_| object < FRAMES).unwrap_or(0);
         if self.settled.is_some_and(|settled| group <= settled) || bit == 0 {
@@ -100,7 +101,7 @@ mod tests {
 
     fn whole(picture: &mut Picture, group: u64) {
         for object in 0..FRAMES {
-            assert!(picture.is_new(group, object));
+            assert!(picture.enter(group, object));
         }
     }
 
@@ -109,10 +110,10 @@ mod tests {
         let mut picture = Picture::default();
         whole(&mut picture, 2_000);
         for object in (0..50).filter(|object| *object != 7) {
-            picture.is_new(4_000, object);
+            picture.enter(4_000, object);
         }
         whole(&mut picture, 8_000);
-        picture.is_new(10_000, 0);
+        picture.enter(10_000, 0);
         picture.close();
         assert_eq!(picture.lost(), 11 + FRAMES);
         assert_eq!(picture.heard(), FRAMES + 49 + FRAMES + 1);
@@ -122,16 +123,16 @@ mod tests {
     fn a_frame_that_comes_again_is_not_new() {
         let mut picture = Picture::default();
         whole(&mut picture, 2_000);
-        assert!(!picture.is_new(2_000, 3));
+        assert!(!picture.enter(2_000, 3));
         for group in [4_000, 6_000, 8_000] {
             whole(&mut picture, group);
         }
-        assert!(!picture.is_new(2_000, 3), "nor of a group that is settled");
+        assert!(!picture.enter(2_000, 3), "nor of a group that is settled");
         assert!(
-            !picture.is_new(8_000, FRAMES),
+            !picture.enter(8_000, FRAMES),
             "nor one that is never published"
         );
-        assert!(!picture.is_new(8_000, u64::MAX));
+        assert!(!picture.enter(8_000, u64::MAX));
     }
 
     #[test]

@@ -162,10 +162,9 @@ async fn rehearse(args: &Run) -> Result<Outcome, Failed> {
     let plan = Plan { scenario, text };
     let told = |error: RehearsalError| (error.exit_code(), error.into());
     let target = Target::open(&given(args)).await.map_err(told)?;
-    target.check(&plan.scenario).await.map_err(told)?;
     let over = asked_to_end();
     let players = players(args, &plan, &target, over.clone()).await;
-    let players = players.map_err(|error| told(error.into()))?;
+    let players = players.map_err(told)?;
     let mut screen = Screen::open();
     let show = |progress| screen.show(&progress);
     let outcome = rehearsal::run(&plan, &target, players, show, over).await;
@@ -186,15 +185,16 @@ async fn players(
     plan: &Plan,
     target: &Target,
     over: watch::Receiver<bool>,
-) -> Result<Players, AgentsError> {
+) -> Result<Players, RehearsalError> {
     let Some(terms) = args.agents.terms()? else {
         return Ok(Players::Here(args.threads));
     };
-    // Before anybody waits.
+    // Before anybody waits; without agents that is soon enough when it begins.
+    target.check(&plan.scenario).await?;
     agents::check(&plan.text, target)?;
     let lobby = Lobby::open(terms).await?;
     let gathered = lobby.gather(|who| say(who), over).await;
-    gathered.map(Players::Agents)
+    Ok(Players::Agents(gathered?))
 }
 
 async fn play(args: &AgentArgs) -> Result<(), Failed> {

@@ -1,5 +1,6 @@
 //! Machines, the network's processes on them, and how the tester itself fared.
 
+use super::busy::{TEN_SECONDS_MS, busiest};
 use super::spread::Spread;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,25 @@ pub struct Process {
     pub role: Role,
     /// About one a second while it lived.
     pub samples: Vec<Sample>,
+}
+
+impl Process {
+    /// CPU time as a share of a core over its busiest ten seconds; none if it was not watched for so long.
+    pub(crate) fn busiest(&self) -> Option<f64> {
+        busiest(&self.used(), TEN_SECONDS_MS)
+    }
+
+    /// The same over the busiest quarter of the time in which it was watched.
+    pub(crate) fn busiest_quarter(&self) -> Option<f64> {
+        let used = self.used();
+        let ((from, _), (to, _)) = (used.first()?, used.last()?);
+        busiest(&used, ((to - from) / 4).max(1))
+    }
+
+    fn used(&self) -> Vec<(i64, u64)> {
+        let samples = self.samples.iter();
+        samples.map(|one| (one.at_ms, one.cpu_ms)).collect()
+    }
 }
 
 /// What a process is.

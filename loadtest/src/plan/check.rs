@@ -3,7 +3,7 @@
 use super::answer::needed;
 use super::costs::Costs;
 use super::question::{Machine, Pictures, Question};
-use crate::outcome::{Outcome, Process, Role};
+use crate::outcome::{Outcome, Role};
 use crate::scenario::{Places, Scenario};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -62,23 +62,10 @@ pub fn compare(
                 office: edge.name.clone(),
                 people,
                 cores: office.cores,
-                measured_cores: busiest_quarter(edge)?,
+                measured_cores: edge.busiest_quarter()?,
                 memory_mib: office.memory_mib,
                 measured_mib: edge.samples.iter().map(|s| s.memory_kib).max()? as f64 / 1024.0,
             })
         })
         .collect()
-}
-
-fn busiest_quarter(edge: &Process) -> Option<f64> {
-    let window = (edge.samples.len() / 4).max(1);
-    let spans = edge.samples.windows(window + 1).filter_map(|span| {
-        let (from, to) = (span.first()?, span.last()?);
-        let cpu = to.cpu_ms.checked_sub(from.cpu_ms)?;
-        let ms = u64::try_from(to.at_ms - from.at_ms)
-            .ok()
-            .filter(|ms| *ms > 0)?;
-        Some(cpu as f64 / ms as f64)
-    });
-    spans.max_by(f64::total_cmp)
 }

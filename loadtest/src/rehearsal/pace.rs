@@ -1,6 +1,6 @@
 //! Whether this program keeps up: how late its threads are, and how busy.
 
-use crate::outcome::{self, Spread};
+use crate::outcome::{self, Spread, TEN_SECONDS_MS};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -131,7 +131,7 @@ impl Load {
     /// The share of a core over the busiest ten seconds; over all there was if that was less.
     pub(super) fn busiest(&self) -> f64 {
         let (at, cpu) = self.used.last().copied().unwrap_or_default();
-        outcome::busiest(&self.used).unwrap_or(cpu as f64 / at.max(1) as f64)
+        outcome::busiest(&self.used, TEN_SECONDS_MS).unwrap_or(cpu as f64 / at.max(1) as f64)
     }
 }
 

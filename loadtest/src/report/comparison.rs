@@ -2,7 +2,7 @@
 
 use super::words::{cores, number, time};
 use crate::outcome::{Count, Latency, Outcome, Process, Role};
-use crate::verdict::{Judged, busiest};
+use crate::verdict::Judged;
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use std::collections::BTreeSet;
 
@@ -233,7 +233,7 @@ fn edges(a: &Outcome, b: &Outcome) -> Vec<Row> {
         .map(|edge| edge.name.as_str())
         .collect();
     let share =
-        |edges: &[Process], name: &str| busiest(edges.iter().find(|edge| edge.name == name)?);
+        |edges: &[Process], name: &str| edges.iter().find(|edge| edge.name == name)?.busiest();
     names
         .into_iter()
         .map(|name| Row {

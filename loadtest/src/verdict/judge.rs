@@ -1,7 +1,7 @@
 //! Whether an expectation held.
 
 use super::expectation::{Expectation, Measure, Statistic};
-use crate::outcome::{self, Count, Figures, Outcome, Process, Role};
+use crate::outcome::{Count, Figures, Outcome, Process, Role};
 use serde::{Deserialize, Serialize};
 
 /// An expectation, and what came of it.
@@ -65,7 +65,7 @@ fn value(expectation: &Expectation, outcome: &Outcome) -> Result<f64, String> {
             .ghosts
             .map(|ghosts| ghosts as f64)
             .ok_or_else(nothing),
-        Measure::EdgeCpu => largest(outcome, busiest).ok_or_else(nothing),
+        Measure::EdgeCpu => largest(outcome, Process::busiest).ok_or_else(nothing),
         Measure::EdgeMemory => largest(outcome, |edge| {
             let kib = edge.samples.iter().map(|sample| sample.memory_kib).max()?;
             Some(kib as f64 / 1024.0)
@@ -155,12 +155,6 @@ fn largest(outcome: &Outcome, of: impl Fn(&Process) -> Option<f64>) -> Option<f6
     let edges = outcome.processes.iter();
     let edges = edges.filter(|process| process.role == Role::Edge);
     edges.filter_map(of).max_by(f64::total_cmp)
-}
-
-/// The share of a core over an edge's busiest ten seconds; none if it was not watched for so long.
-pub(crate) fn busiest(edge: &Process) -> Option<f64> {
-    let used = edge.samples.iter().map(|one| (one.at_ms, one.cpu_ms));
-    outcome::busiest(&used.collect::<Vec<_>>())
 }
 
 fn in_words(measure: Measure, value: f64) -> String {

@@ -7,7 +7,6 @@ use super::super::timeline::Timeline;
 use super::super::words::{cores, memory, number, some};
 use super::Part;
 use crate::outcome::{Outcome, Process, Role, Sample};
-use crate::verdict::busiest;
 use std::cmp::Reverse;
 
 pub(super) fn part(outcome: &Outcome, timeline: &Timeline) -> Part {
@@ -195,7 +194,7 @@ fn row(process: &Process) -> Vec<String> {
             0 => none(),
             ms => cores(cpu_ms(process) as f64 / ms as f64),
         },
-        busiest(process).map_or_else(none, cores),
+        process.busiest().map_or_else(none, cores),
         memory(most(|sample| sample.memory_kib)),
         number(most(|sample| sample.sockets)),
         again.count().to_string(),
